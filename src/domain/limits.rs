@@ -1,0 +1,90 @@
+//! Every bound on what a client can make grow, in one place, each with its
+//! arithmetic. Fixed ones are constants tied by assertions; those an operator
+//! may set are in [`Limits`].
+
+/// Topic and group names, bytes: Kafka's bound.
+pub const MAX_NAME_BYTES: usize = 249;
+/// `Idempotency-Key`, bytes.
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+/// A record's key, bytes. A key is looked up and compared, not stored away.
+pub const MAX_KEY_BYTES: usize = 16 << 10;
+/// Headers of one record.
+pub const MAX_HEADERS: usize = 64;
+/// A header's name, bytes.
+pub const MAX_HEADER_NAME_BYTES: usize = 255;
+/// All headers of one record together, names and values, bytes.
+pub const MAX_HEADER_BYTES: usize = 32 << 10;
+/// The most that `max_record_bytes` may be set to.
+pub const MAX_RECORD_BYTES: u32 = 16 << 20;
+/// `max_record_bytes` of a topic that names none.
+pub const DEFAULT_RECORD_BYTES: u32 = 1 << 20;
+/// The least that `max_record_bytes` may be set to.
+pub const MIN_RECORD_BYTES: u32 = 1 << 10;
+/// Nesting of JSON arrays and objects in a value or a body.
+pub const MAX_JSON_DEPTH: usize = 64;
+/// Records in one atomic publish.
+pub const MAX_BATCH_RECORDS: usize = 10_000;
+/// NDJSON publishes are committed in chunks of about this many bytes.
+pub const NDJSON_CHUNK_BYTES: usize = 1 << 20;
+/// Partitions of one topic.
+pub const MAX_PARTITIONS: u32 = 1_024;
+/// Records that one page may ask for.
+pub const MAX_PAGE_RECORDS: u32 = 10_000;
+/// Records that a page holds when the request does not say.
+pub const DEFAULT_PAGE_RECORDS: u32 = 500;
+/// Bytes of records that one page may ask for.
+pub const MAX_PAGE_BYTES: u32 = 16 << 20;
+/// Bytes of records that a page holds when the request does not say.
+pub const DEFAULT_PAGE_BYTES: u32 = 1 << 20;
+/// The longest long poll, milliseconds: under nginx' and ALB's 60 s.
+pub const MAX_WAIT_MS: u32 = 55_000;
+/// Topics that one request may read.
+pub const MAX_READ_TOPICS: usize = 100;
+/// A cursor's text, bytes: every partition of 100 topics of 16 would fit.
+pub const MAX_CURSOR_BYTES: usize = 64 << 10;
+/// Topics per page of the list.
+pub const MAX_TOPIC_PAGE: u32 = 1_000;
+/// The shortest time retention, milliseconds.
+pub const MIN_RETENTION_MS: u64 = 1_000;
+/// The smallest size retention, bytes per partition.
+pub const MIN_RETENTION_BYTES: u64 = 64 << 10;
+
+const _: () = assert!(DEFAULT_RECORD_BYTES <= MAX_RECORD_BYTES);
+const _: () = assert!(MIN_RECORD_BYTES <= DEFAULT_RECORD_BYTES);
+const _: () = assert!(MAX_KEY_BYTES + MAX_HEADER_BYTES < DEFAULT_RECORD_BYTES as usize);
+const _: () = assert!(DEFAULT_PAGE_RECORDS <= MAX_PAGE_RECORDS);
+const _: () = assert!(DEFAULT_PAGE_BYTES <= MAX_PAGE_BYTES);
+
+/// The bounds an operator may set; the defaults suit one machine of two cores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A request body that is parsed as a whole, bytes.
+    pub body_bytes: usize,
+    /// Bytes of request bodies held in memory by all publishes together.
+    pub inflight_bytes: usize,
+    /// Publishes that may wait for the engine at once.
+    pub inflight_requests: usize,
+    /// Reads that may work at once; a waiting long poll does not count.
+    pub concurrent_reads: usize,
+    /// Topics of the gateway.
+    pub topics: usize,
+    /// Partitions of all topics together.
+    pub partitions: usize,
+    /// How long an `Idempotency-Key` is remembered, milliseconds.
+    pub idempotency_ttl_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            // A record of the largest size, in base64 (4/3) with its envelope.
+            body_bytes: 24 << 20,
+            inflight_bytes: 96 << 20,
+            inflight_requests: 4_096,
+            concurrent_reads: 64,
+            topics: 1_000,
+            partitions: 10_000,
+            idempotency_ttl_ms: 3_600_000,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The words of the system: names, offsets, positions, records, batches,
+//! limits and time. Pure data and pure decisions: no clock, no I/O, no
+//! runtime. Every other room speaks in these types.
+
+mod batch;
+mod cursor;
+mod ids;
+pub mod limits;
+mod names;
+mod pack;
+pub mod partitioner;
+mod position;
+mod record;
+mod time;
+mod topic;
+
+pub use batch::{PackedRecords, RecordBatch};
+pub use cursor::{Cursor, CursorError, TopicPositions};
+pub use ids::{Epoch, Incarnation, Offset, PartitionCount, PartitionId, TopicId};
+pub use limits::Limits;
+pub use names::{GroupName, IdempotencyKey, NameError, TopicName};
+pub use pack::{CorruptRecord, PackError};
+pub use position::{EpochStart, LostReason, LostRange, PartitionView, Position, Resume};
+pub use record::{Header, HeaderList, RecordDraft, RecordView, ValueKind};
+pub use time::Timestamp;
+pub use topic::{Durability, TopicConfig, TopicConfigError, TopicDifference, TopicPatch};
