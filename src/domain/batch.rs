@@ -133,6 +133,33 @@ impl RecordBatch {
         Ok(RecordBatch { count, body: self.body.slice(..end), ..self.clone() })
     }
 
+    /// The batch cut at record boundaries into batches of at most `max` packed
+    /// bytes; a record larger than that stands alone. The bytes are shared.
+    pub fn split(&self, max: usize) -> Result<Vec<RecordBatch>, CorruptRecord> {
+        let mut cuts = vec![];
+        let (mut begin, mut end, mut first, mut count) = (0usize, 0usize, self.base, 0u32);
+        let mut rest: &[u8] = &self.body;
+        for _ in 0..self.count {
+            pack::next_raw(&mut rest)?;
+            let after = self.body.len() - rest.len();
+            if count > 0 && after - begin > max {
+                cuts.push(self.piece(begin..end, first, count));
+                first = first.plus(u64::from(count));
+                (begin, count) = (end, 0);
+            }
+            end = after;
+            count += 1;
+        }
+        if count > 0 {
+            cuts.push(self.piece(begin..end, first, count));
+        }
+        Ok(cuts)
+    }
+
+    fn piece(&self, bytes: std::ops::Range<usize>, base: Offset, count: u32) -> RecordBatch {
+        RecordBatch { base, count, appended: self.appended, body: self.body.slice(bytes) }
+    }
+
     /// The least and the greatest time of the records.
     pub fn time_span(&self) -> Result<(Timestamp, Timestamp), CorruptRecord> {
         let mut span: Option<(Timestamp, Timestamp)> = None;

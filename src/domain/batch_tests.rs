@@ -74,6 +74,10 @@ proptest! {
             let got: Vec<_> = view.headers.iter().map(|(n, v)| (n.to_owned(), v.to_vec())).collect();
             prop_assert_eq!(&got, headers);
         }
+        let pieces = batch.split(300).unwrap();
+        let again: Vec<_> = pieces.iter().flat_map(|b| b.iter()).map(|r| r.unwrap()).collect();
+        prop_assert_eq!(&again, &read);
+        prop_assert!(pieces.iter().all(|p| p.count == 1 || p.body.len() <= 300));
         for from in 0..rows.len() as u64 + 2 {
             let rest = batch.from_offset(Offset(10 + from)).unwrap();
             prop_assert_eq!(rest.map_or(0, |b| b.iter().count()), rows.len().saturating_sub(from as usize));

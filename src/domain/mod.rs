@@ -11,6 +11,7 @@ mod pack;
 pub mod partitioner;
 mod position;
 mod record;
+mod start;
 mod time;
 mod topic;
 
@@ -22,5 +23,6 @@ pub use names::{GroupName, IdempotencyKey, NameError, TopicName};
 pub use pack::{CorruptRecord, PackError};
 pub use position::{EpochStart, LostReason, LostRange, PartitionView, Position, Resume};
 pub use record::{Header, HeaderList, RecordDraft, RecordView, ValueKind};
-pub use time::Timestamp;
+pub use start::StartAt;
+pub use time::{Clock, Timestamp};
 pub use topic::{Durability, TopicConfig, TopicConfigError, TopicDifference, TopicPatch};

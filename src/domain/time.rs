@@ -2,7 +2,11 @@
 //! business of the rooms above; decisions here are handed the time.
 
 use serde::{Deserialize, Serialize};
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
+
+/// What says how late it is. Handed in wherever time matters, so that tests can
+/// be as late as they like. It may jump back: nobody may rely on its order.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(

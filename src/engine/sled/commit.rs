@@ -1,0 +1,342 @@
+//! One commit in the making: requests in, one batch for sled out, with what is
+//! to be shown and answered once it is durable. Offsets are given here.
+
+use super::{
+    catalog::{Catalog, TopicState, WriteHead},
+    config::{INDEX_BYTES, SMALL_BYTES, VALUE_BYTES},
+    idempotency, keys,
+    state::{self, Change, Entry, RawKey, Table},
+    value,
+    volume::IndexEntry,
+};
+use crate::{
+    domain::{Durability, Offset, PackedRecords, PartitionId, RecordBatch, Timestamp},
+    engine::{Append, Appended, AppendedPart, EngineError, Idempotency},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+use tokio::sync::oneshot;
+
+/// Where an answer goes.
+pub(super) type ReplyTo<T> = oneshot::Sender<Result<T, EngineError>>;
+
+/// An answer that is ready but for durability.
+pub(super) enum Reply {
+    Appended(ReplyTo<Appended>, Appended),
+    Done(ReplyTo<()>),
+}
+
+impl Reply {
+    /// Sends it, or `error` in its stead. Who no longer waits is not missed.
+    pub(super) fn send(self, error: Option<&EngineError>) {
+        match (self, error) {
+            (Reply::Appended(to, answer), None) => drop(to.send(Ok(answer))),
+            (Reply::Done(to), None) => drop(to.send(Ok(()))),
+            (Reply::Appended(to, _), Some(error)) => drop(to.send(Err(error.clone()))),
+            (Reply::Done(to), Some(error)) => drop(to.send(Err(error.clone()))),
+        }
+    }
+}
+
+/// A tail that moves.
+pub(super) struct Show {
+    pub(super) topic: Arc<TopicState>,
+    pub(super) partition: PartitionId,
+    pub(super) tail: Offset,
+    /// Whether readers may see it before it is synced.
+    pub(super) early: bool,
+}
+
+/// What one commit does.
+#[derive(Default)]
+pub(super) struct Commit {
+    pub(super) batch: ::sled::Batch,
+    /// Nothing to be written, if false.
+    pub(super) writes: bool,
+    pub(super) shows: Vec<Show>,
+    /// Answers that wait for the sync.
+    pub(super) synced: Vec<Reply>,
+    /// Answers that only wait for the commit.
+    pub(super) early: Vec<Reply>,
+    /// Changes of the table, which take effect when they are durable.
+    pub(super) changes: Vec<Change>,
+    /// Small values that were merged.
+    pub(super) merged: u64,
+}
+
+/// The records of one partition, of all requests of the commit.
+struct Staged {
+    topic: Arc<TopicState>,
+    partition: PartitionId,
+    base: Offset,
+    count: u32,
+    body: Vec<u8>,
+}
+
+/// What a commit is planned with.
+pub(super) struct Planner<'a> {
+    pub(super) catalog: &'a Catalog,
+    pub(super) table: &'a Table,
+    /// Entries that are applied but not durable yet.
+    pub(super) pending: &'a mut HashMap<RawKey, Option<Entry>>,
+    pub(super) now: Timestamp,
+    pub(super) table_max: usize,
+}
+
+/// A request that was planned.
+enum Planned {
+    New(Appended),
+    Repeat(Appended),
+}
+
+/// A commit while requests are still added.
+#[derive(Default)]
+pub(super) struct Draft {
+    commit: Commit,
+    staged: BTreeMap<keys::Place, Staged>,
+}
+
+impl Draft {
+    /// Adds an append; a refusal is answered at once.
+    pub(super) fn append(
+        &mut self,
+        planner: &mut Planner<'_>,
+        append: Append,
+        reply: ReplyTo<Appended>,
+    ) {
+        let durability = append.durability;
+        match self.plan(planner, append) {
+            Err(error) => drop(reply.send(Err(error))),
+            Ok(Planned::New(answer) | Planned::Repeat(answer)) => {
+                let to = match durability {
+                    Durability::Synced => &mut self.commit.synced,
+                    Durability::Buffered => &mut self.commit.early,
+                };
+                to.push(Reply::Appended(reply, answer));
+            }
+        }
+    }
+
+    fn plan(&mut self, planner: &mut Planner<'_>, append: Append) -> Result<Planned, EngineError> {
+        let topic = planner.catalog.find(&append.topic)?;
+        if let Some(named) = &append.idempotency
+            && let Some(repeat) = planner.remembered(append.topic.id, named)?
+        {
+            return Ok(Planned::Repeat(repeat));
+        }
+        for (partition, _) in &append.parts {
+            topic.partition(*partition)?;
+        }
+        let mut parts = Vec::with_capacity(append.parts.len());
+        for (partition, records) in append.parts {
+            parts.push(self.stage(&topic, partition, records)?);
+        }
+        let answer = Appended { parts, appended: planner.now, repeated: false };
+        if let Some(named) = &append.idempotency {
+            let key = idempotency::key(append.topic.id, &named.key);
+            let value = idempotency::encode(&named.digest, &answer).into();
+            let expires = Some(planner.now.plus(named.ttl));
+            self.change(planner, Change { key, entry: Some(Entry { value, expires }) });
+        }
+        Ok(Planned::New(answer))
+    }
+
+    /// Takes a part's records in and gives them their offsets.
+    fn stage(
+        &mut self,
+        topic: &Arc<TopicState>,
+        partition: PartitionId,
+        records: PackedRecords,
+    ) -> Result<AppendedPart, EngineError> {
+        let home = topic.partition(partition)?;
+        let count = records.count();
+        let staged = self.staged.entry(home.place).or_insert_with(|| Staged {
+            topic: topic.clone(),
+            partition,
+            base: home.head.lock().next,
+            count: 0,
+            body: vec![],
+        });
+        let base = staged.base.plus(u64::from(staged.count));
+        staged.count += count;
+        if staged.body.is_empty() {
+            staged.body = records.into_body();
+        } else {
+            staged.body.extend_from_slice(records.body());
+        }
+        let epoch = home.shared.read().epoch();
+        Ok(AppendedPart { partition, base, count, epoch })
+    }
+
+    /// Adds changes of the table.
+    pub(super) fn put(
+        &mut self,
+        planner: &mut Planner<'_>,
+        changes: Vec<Change>,
+        reply: ReplyTo<()>,
+    ) {
+        let added = changes.iter().filter(|c| c.entry.is_some()).count();
+        if added > 0 && planner.entries() + added > planner.table_max {
+            drop(reply.send(Err(EngineError::TableFull(planner.table_max))));
+            return;
+        }
+        for change in changes {
+            self.change(planner, change);
+        }
+        self.commit.synced.push(Reply::Done(reply));
+    }
+
+    /// Adds one who only waits for the sync of all before.
+    pub(super) fn barrier(&mut self, reply: ReplyTo<()>) {
+        self.commit.synced.push(Reply::Done(reply));
+    }
+
+    fn change(&mut self, planner: &mut Planner<'_>, change: Change) {
+        planner.pending.insert(change.key.clone(), change.entry.clone());
+        self.commit.changes.push(change);
+    }
+
+    /// Packs everything. `sequence` is the number of this commit.
+    pub(super) fn finish(mut self, now: Timestamp, sequence: u64) -> Result<Commit, EngineError> {
+        for (place, staged) in std::mem::take(&mut self.staged) {
+            self.pack(place, staged, now)?;
+        }
+        for (i, value) in state::pack(&self.commit.changes).into_iter().enumerate() {
+            self.commit.batch.insert(&keys::state(sequence, i as u16), value);
+            self.commit.writes = true;
+        }
+        Ok(self.commit)
+    }
+
+    fn pack(
+        &mut self,
+        place: keys::Place,
+        staged: Staged,
+        now: Timestamp,
+    ) -> Result<(), EngineError> {
+        let corrupt = |e| EngineError::Unavailable(format!("records were packed wrongly: {e}"));
+        let all = RecordBatch {
+            base: staged.base,
+            count: staged.count,
+            appended: now,
+            body: staged.body.into(),
+        };
+        let home = staged.topic.partition(staged.partition)?;
+        let mut head = home.head.lock();
+        let mut shared = home.shared.write();
+        for piece in all.split(VALUE_BYTES).map_err(corrupt)? {
+            let span = piece.time_span().map_err(corrupt)?;
+            let active = &mut shared.active;
+            if head.since_index >= INDEX_BYTES || active.is_empty() {
+                let entry = IndexEntry {
+                    offset: piece.base,
+                    newest_before: active.extent.newest,
+                    appended: now,
+                    bytes_before: active.extent.bytes,
+                };
+                self.commit.batch.insert(&keys::index(place, piece.base), entry.encode());
+                active.index.push(entry);
+                head.since_index = 0;
+            }
+            head.since_index += piece.body.len() as u64;
+            active.grow(&piece, span.1);
+            self.merge(place, &mut head, &piece).map_err(corrupt)?;
+            insert(&mut self.commit.batch, place, &piece, span);
+        }
+        head.next = all.end();
+        head.last_append = now;
+        let early = staged.topic.topic.read().config.durability == Durability::Buffered;
+        let (tail, partition) = (all.end(), staged.partition);
+        drop((head, shared));
+        self.commit.writes = true;
+        self.commit.shows.push(Show { topic: staged.topic, partition, tail, early });
+        Ok(())
+    }
+
+    /// Keeps small values in mind, and writes those that make a full one as
+    /// such: together with the removal of the small ones, so it is one or the
+    /// other.
+    fn merge(
+        &mut self,
+        place: keys::Place,
+        head: &mut WriteHead,
+        piece: &RecordBatch,
+    ) -> Result<(), crate::domain::CorruptRecord> {
+        // A merged record carries its own time: 8 bytes and a longer length.
+        let grown = |b: &RecordBatch| b.body.len() + 9 * b.count as usize;
+        let small = piece.body.len() < SMALL_BYTES;
+        let held: usize = head.small.iter().map(grown).sum();
+        if (!small || held + grown(piece) > VALUE_BYTES) && head.small.len() > 1 {
+            let merged = merged(&head.small)?;
+            for old in &head.small {
+                self.commit.batch.remove(&keys::record(place, old.end().minus(1), 0));
+            }
+            self.commit.merged += head.small.len() as u64;
+            let span = merged.time_span()?;
+            insert(&mut self.commit.batch, place, &merged, span);
+            head.small.clear();
+        }
+        if small {
+            head.small.push(piece.clone());
+        } else {
+            head.small.clear();
+        }
+        Ok(())
+    }
+}
+
+impl Planner<'_> {
+    fn entries(&self) -> usize {
+        self.table.len() + self.pending.len()
+    }
+
+    fn remembered(
+        &self,
+        topic: crate::domain::TopicId,
+        named: &Idempotency,
+    ) -> Result<Option<Appended>, EngineError> {
+        let key = idempotency::key(topic, &named.key);
+        let entry = match self.pending.get(&key) {
+            Some(entry) => entry.as_ref(),
+            None => self.table.get(&key, self.now),
+        };
+        let Some(entry) = entry else {
+            let full = self.entries() >= self.table_max;
+            return if full { Err(EngineError::IdempotencyFull(self.table_max)) } else { Ok(None) };
+        };
+        let (digest, answer) = idempotency::decode(&entry.value)
+            .ok_or_else(|| EngineError::Damaged("an idempotency key's entry".to_owned()))?;
+        if digest == named.digest { Ok(Some(answer)) } else { Err(EngineError::IdempotencyConflict) }
+    }
+}
+
+/// Small batches in a row as one, each record with the time it had.
+fn merged(small: &[RecordBatch]) -> Result<RecordBatch, crate::domain::CorruptRecord> {
+    let mut packed = PackedRecords::default();
+    for batch in small {
+        for item in batch.raw() {
+            packed.push_raw(item?.1, batch.appended);
+        }
+    }
+    let first = small.first().ok_or(crate::domain::CorruptRecord)?;
+    Ok(RecordBatch {
+        base: first.base,
+        count: packed.count(),
+        appended: small.last().map_or(first.appended, |b| b.appended),
+        body: packed.into_body().into(),
+    })
+}
+
+fn insert(
+    batch: &mut ::sled::Batch,
+    place: keys::Place,
+    piece: &RecordBatch,
+    span: (Timestamp, Timestamp),
+) {
+    let last = piece.end().minus(1);
+    for (i, chunk) in value::encode(piece, span).into_iter().enumerate() {
+        batch.insert(&keys::record(place, last, i as u16), chunk);
+    }
+}

@@ -1,0 +1,423 @@
+//! [`SledEngine`]: the contract, call by call. Everything that blocks runs
+//! beside the asynchronous tasks.
+
+use super::{
+    catalog::TopicState,
+    config::SledConfig,
+    keeper,
+    meters::Meters,
+    open::{self, OpenError},
+    read,
+    state::{Change, Entry, raw_key},
+    store::{RollWhen, Store},
+    volumes::Volumes,
+    writer::{Job, Writer},
+};
+use crate::{
+    domain::{
+        Clock, Incarnation, Offset, PartitionId, PartitionView, Timestamp, TopicConfig, TopicId,
+        TopicName,
+    },
+    engine::{
+        Append, Appended, Engine, EngineError, Health, Promises, ReadBudget, ReadChunk, StateEntry,
+        StateKey, StateTable, Topic,
+    },
+    runtime::{self, Metrics},
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use std::{
+    fs::File,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{Sender, channel},
+    },
+    thread::JoinHandle,
+};
+use tokio::sync::{oneshot, watch};
+
+/// Partitions with as many epochs' room as the format has; see `meta`.
+const STATE_KEY_BYTES: usize = 1 << 10;
+const STATE_VALUE_BYTES: usize = 8 << 10;
+
+/// A log in a directory of this machine.
+pub struct SledEngine {
+    store: Arc<Store>,
+    jobs: Sender<Job>,
+    threads: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    writer: JoinHandle<()>,
+    keepers: Vec<(Sender<()>, JoinHandle<()>)>,
+    _lock: File,
+}
+
+impl SledEngine {
+    /// Opens the store of `config`, or makes it, and starts its threads.
+    ///
+    /// Errors leave the store as it was; see [`OpenError`].
+    pub async fn open(
+        config: SledConfig,
+        clock: Clock,
+        metrics: &Metrics,
+    ) -> Result<Arc<SledEngine>, OpenError> {
+        let meters = Meters::new(metrics);
+        let dir = config.data_dir.display().to_string();
+        let opened = runtime::blocking(move || SledEngine::start(config, clock, meters)).await;
+        let engine = opened.map_err(|e| OpenError::Io { dir, what: e.to_string() })??;
+        let store = Arc::downgrade(&engine.store);
+        metrics.before_render(move || {
+            if let Some(store) = store.upgrade() {
+                show_gauges(&store);
+            }
+        });
+        Ok(engine)
+    }
+
+    fn start(
+        config: SledConfig,
+        clock: Clock,
+        meters: Meters,
+    ) -> Result<Arc<SledEngine>, OpenError> {
+        let opened = open::open(&config, clock())?;
+        let active_len = AtomicU64::new(opened.active.len());
+        let volumes = Volumes::new(
+            config.clone(),
+            opened.rows,
+            opened.active,
+            opened.sealing,
+            meters.sealed_opened.clone(),
+        );
+        let roll = RollWhen { bytes: AtomicU64::new(config.roll_bytes), now: AtomicBool::new(false) };
+        let store = Arc::new(Store {
+            config,
+            clock,
+            meta: opened.meta,
+            catalog: opened.catalog,
+            volumes,
+            table: RwLock::new(opened.table),
+            health: RwLock::new(Health::Ready),
+            meters,
+            prepared: Mutex::new(None),
+            roll,
+            active_len,
+            admin: Mutex::new(()),
+            marks: Mutex::new(opened.marks),
+            closing: AtomicBool::new(false),
+        });
+        let failed = |e: EngineError| OpenError::Io {
+            dir: store.config.data_dir.display().to_string(),
+            what: e.to_string(),
+        };
+        store.store_marks(false).map_err(failed)?;
+        let (jobs, waiting) = channel();
+        let writer = Writer::new(store.clone(), waiting, opened.last_append, opened.sequence);
+        let threads = Threads {
+            writer: runtime::thread("sled-writer", move || writer.run()),
+            keepers: vec![
+                start_keeper("sled-keeper", &store, keeper::keeper),
+                start_keeper("sled-janitor", &store, keeper::janitor),
+            ],
+            _lock: opened.lock,
+        };
+        Ok(Arc::new(SledEngine { store, jobs, threads: Mutex::new(Some(threads)) }))
+    }
+
+    fn open_for_calls(&self) -> Result<(), EngineError> {
+        if self.store.closing.load(Ordering::Acquire) { Err(EngineError::Closed) } else { Ok(()) }
+    }
+
+    fn find(&self, topic: &Topic) -> Result<Arc<TopicState>, EngineError> {
+        self.open_for_calls()?;
+        self.store.catalog.find(topic)
+    }
+
+    async fn ask<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, EngineError>>) -> Job,
+    ) -> Result<T, EngineError> {
+        self.open_for_calls()?;
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(job(reply)).map_err(|_| EngineError::Closed)?;
+        let gone = || EngineError::OutcomeUnknown("the writer ended".to_owned());
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    async fn beside<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Store) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        self.open_for_calls()?;
+        let store = self.store.clone();
+        let done = runtime::blocking(move || f(&store)).await;
+        done.unwrap_or_else(|e| Err(EngineError::Unavailable(e.to_string())))
+    }
+
+    /// Moves starts by retention now, rather than within the second.
+    #[cfg(test)]
+    pub(crate) async fn enforce_retention(&self) -> Result<(), EngineError> {
+        self.beside(keeper::enforce_retention).await
+    }
+}
+
+fn start_keeper(
+    name: &str,
+    store: &Arc<Store>,
+    work: fn(&Arc<Store>, &std::sync::mpsc::Receiver<()>),
+) -> (Sender<()>, JoinHandle<()>) {
+    let (stop, stopped) = channel();
+    let store = store.clone();
+    (stop, runtime::thread(name, move || work(&store, &stopped)))
+}
+
+fn show_gauges(store: &Store) {
+    let set = |gauge: &crate::runtime::metrics::Gauge, n: u64| gauge.set(n.try_into().unwrap_or(i64::MAX));
+    set(&store.meters.active_bytes, store.active_len.load(Ordering::Relaxed));
+    set(&store.meters.volumes, store.volumes.rows().len() as u64);
+    set(&store.meters.volumes_open, store.volumes.open_count() as u64);
+    set(&store.meters.state_entries, store.table.read().len() as u64);
+    if let Ok(free) = super::disk::free_bytes(&store.config.data_dir) {
+        set(&store.meters.free_bytes, free);
+    }
+}
+
+#[async_trait]
+impl Engine for SledEngine {
+    fn name(&self) -> &'static str {
+        "sled"
+    }
+
+    fn promises(&self) -> Promises {
+        Promises { dense_offsets: true, durable: true, retention_by_append_time: true }
+    }
+
+    fn health(&self) -> Health {
+        match self.open_for_calls().and_then(|()| self.store.may_write()) {
+            Ok(()) => Health::Ready,
+            Err(EngineError::Closed) => Health::Down("the engine is closed".to_owned()),
+            Err(error) => Health::ReadOnly(error.to_string()),
+        }
+    }
+
+    fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, EngineError> {
+        self.open_for_calls()?;
+        let found = self.store.catalog.by_name(name).map(|t| t.topic());
+        found.ok_or_else(|| EngineError::TopicUnknown(name.clone()))
+    }
+
+    fn topics(&self) -> Vec<Arc<Topic>> {
+        self.store.catalog.all().iter().map(|t| t.topic()).collect()
+    }
+
+    async fn create_topic(
+        &self,
+        name: &TopicName,
+        config: &TopicConfig,
+    ) -> Result<Arc<Topic>, EngineError> {
+        let (name, config) = (name.clone(), config.clone());
+        self.beside(move |store| create(store, name, config)).await
+    }
+
+    async fn alter_topic(
+        &self,
+        topic: &Topic,
+        config: &TopicConfig,
+    ) -> Result<Arc<Topic>, EngineError> {
+        let state = self.find(topic)?;
+        let config = config.clone();
+        let altered = self
+            .beside(move |store| {
+                let _admin = store.admin.lock();
+                let topic = Topic { config, ..Topic::clone(&state.topic()) };
+                let mut change = super::meta::Change::default();
+                change.topic(&topic);
+                store.meta.commit(change)?;
+                let topic = Arc::new(topic);
+                *state.topic.write() = topic.clone();
+                Ok(topic)
+            })
+            .await?;
+        // What was buffered under the old settings is synced under the new.
+        self.ask(Job::Barrier).await?;
+        Ok(altered)
+    }
+
+    async fn delete_topic(&self, topic: &Topic) -> Result<(), EngineError> {
+        let state = self.find(topic)?;
+        self.beside(move |store| delete(store, &state)).await
+    }
+
+    async fn append(&self, append: Append) -> Result<Appended, EngineError> {
+        self.ask(|reply| Job::Append(append, reply)).await
+    }
+
+    async fn read(
+        &self,
+        topic: &Topic,
+        partition: PartitionId,
+        from: Offset,
+        budget: ReadBudget,
+    ) -> Result<ReadChunk, EngineError> {
+        let state = self.find(topic)?;
+        state.partition(partition)?;
+        self.beside(move |store| read::read(store, state.partition(partition)?, from, budget)).await
+    }
+
+    fn partition(
+        &self,
+        topic: &Topic,
+        partition: PartitionId,
+    ) -> Result<PartitionView, EngineError> {
+        let state = self.find(topic)?;
+        Ok(state.partition(partition)?.shared.read().view())
+    }
+
+    fn watch_tail(
+        &self,
+        topic: &Topic,
+        partition: PartitionId,
+    ) -> Result<watch::Receiver<Offset>, EngineError> {
+        let state = self.find(topic)?;
+        Ok(state.partition(partition)?.tail.subscribe())
+    }
+
+    async fn offset_at(
+        &self,
+        topic: &Topic,
+        partition: PartitionId,
+        time: Timestamp,
+    ) -> Result<Offset, EngineError> {
+        let state = self.find(topic)?;
+        state.partition(partition)?;
+        self.beside(move |store| read::offset_at(store, state.partition(partition)?, time)).await
+    }
+
+    async fn trim(
+        &self,
+        topic: &Topic,
+        partition: PartitionId,
+        before: Offset,
+    ) -> Result<Offset, EngineError> {
+        let state = self.find(topic)?;
+        state.partition(partition)?;
+        self.beside(move |store| trim(store, &state, partition, before)).await
+    }
+
+    async fn close(&self) {
+        self.store.closing.store(true, Ordering::Release);
+        let Some(threads) = self.threads.lock().take() else { return };
+        // The writer may be gone already, which is as well.
+        let _ = self.jobs.send(Job::Stop);
+        let store = self.store.clone();
+        let ended = runtime::blocking(move || {
+            let well = threads.writer.join().is_ok();
+            for (stop, thread) in threads.keepers {
+                drop(stop);
+                let _ = thread.join();
+            }
+            store.finish(well);
+        });
+        let _ = ended.await;
+    }
+}
+
+#[async_trait]
+impl StateTable for SledEngine {
+    fn get(&self, key: &StateKey, now: Timestamp) -> Option<StateEntry> {
+        let table = self.store.table.read();
+        table.get(&raw_key(key.space, &key.key), now).map(shown)
+    }
+
+    fn list(&self, space: &'static str, now: Timestamp) -> Vec<(Bytes, StateEntry)> {
+        let rows = self.store.table.read().list(space, now);
+        rows.into_iter().map(|(key, entry)| (key.into(), shown(&entry))).collect()
+    }
+
+    async fn put(&self, changes: Vec<(StateKey, Option<StateEntry>)>) -> Result<(), EngineError> {
+        let too_large = |(key, entry): &(StateKey, Option<StateEntry>)| {
+            key.key.len() > STATE_KEY_BYTES
+                || entry.as_ref().is_some_and(|e| e.value.len() > STATE_VALUE_BYTES)
+        };
+        if changes.iter().any(too_large) {
+            let what = format!("an entry has at most {STATE_KEY_BYTES} + {STATE_VALUE_BYTES} bytes");
+            return Err(EngineError::Unavailable(what));
+        }
+        let change = |(key, entry): (StateKey, Option<StateEntry>)| Change {
+            key: raw_key(key.space, &key.key),
+            entry: entry.map(|e| Entry { value: e.value.to_vec().into(), expires: e.expires }),
+        };
+        let changes = changes.into_iter().map(change).collect();
+        self.ask(|reply| Job::Put(changes, reply)).await
+    }
+}
+
+fn shown(entry: &Entry) -> StateEntry {
+    StateEntry { value: Bytes::copy_from_slice(&entry.value), expires: entry.expires }
+}
+
+fn create(store: &Store, name: TopicName, config: TopicConfig) -> Result<Arc<Topic>, EngineError> {
+    store.may_write()?;
+    let _admin = store.admin.lock();
+    if store.catalog.by_name(&name).is_some() {
+        return Err(EngineError::TopicExists(name));
+    }
+    let id = store.meta.next_topic_id()?;
+    let random = || getrandom::u64().map_err(|e| EngineError::Unavailable(e.to_string()));
+    let incarnation = Incarnation(random()?);
+    let topic = Topic { name, id, incarnation, config, created: (store.clock)() };
+    let mut change = super::meta::Change::default();
+    change.topic(&topic);
+    change.next_topic_id(TopicId(id.0 + 1));
+    store.meta.commit(change)?;
+    let active = store.volumes.active_id().unwrap_or_default();
+    let state = open::made(topic, active);
+    store.catalog.insert(state.clone());
+    Ok(state.topic())
+}
+
+fn delete(store: &Store, state: &TopicState) -> Result<(), EngineError> {
+    let _admin = store.admin.lock();
+    let topic = state.topic();
+    store.catalog.find(&topic)?;
+    let mut change = super::meta::Change::default();
+    change.remove_topic(topic.id);
+    for partition in &state.partitions {
+        change.forget_partition(partition.place);
+        for extent in &partition.shared.read().extents {
+            change.remove_extent(partition.place, extent.first);
+        }
+    }
+    store.meta.commit(change)?;
+    store.catalog.remove(&topic);
+    store.store_marks(false)
+}
+
+fn trim(
+    store: &Store,
+    state: &TopicState,
+    partition: PartitionId,
+    before: Offset,
+) -> Result<Offset, EngineError> {
+    let _admin = store.admin.lock();
+    store.catalog.find(&state.topic())?;
+    let partition = state.partition(partition)?;
+    let (start, tail) = {
+        let shared = partition.shared.read();
+        (shared.start, shared.tail)
+    };
+    if before > tail {
+        return Err(EngineError::OffsetOutOfRange { asked: before, start, tail });
+    }
+    if before <= start {
+        return Ok(start);
+    }
+    let mut change = super::meta::Change::default();
+    change.start(partition.place, before, before);
+    store.meta.commit(change)?;
+    let mut shared = partition.shared.write();
+    (shared.start, shared.trimmed_to) = (before, before);
+    Ok(before)
+}

@@ -1,0 +1,171 @@
+//! The two threads behind the writer. The *keeper* makes the next volume in
+//! time, writes the marks and moves starts by retention; the *janitor* seals,
+//! deletes and copies volumes, which may take seconds.
+
+use super::{
+    catalog::{Partition, TopicState},
+    copy,
+    meta::{Change, VolumeState},
+    retention, seal,
+    store::{MIN_ROLL_BYTES, Store},
+    volume::VolumeId,
+};
+use crate::{domain::Offset, engine::{EngineError, Health}};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+
+/// How often the keeper looks whether the next volume is due.
+const LOOK: Duration = Duration::from_millis(20);
+/// How often marks are written and retention is enforced.
+const ROUND: Duration = Duration::from_secs(1);
+/// How often the janitor looks for work.
+const SWEEP: Duration = Duration::from_millis(100);
+/// Entries of the table that one round forgets: a short hold of its lock.
+const EXPIRE: usize = 20_000;
+
+/// Runs until `stop` says so or its sender is gone.
+pub(super) fn keeper(store: &Arc<Store>, stop: &Receiver<()>) {
+    let mut last = Instant::now();
+    while stop.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+        step("preparing the next volume", || prepare_if_due(store));
+        if last.elapsed() >= ROUND {
+            last = Instant::now();
+            step("writing the marks", || store.store_marks(false));
+            step("enforcing retention", || enforce_retention(store));
+            round(store);
+        }
+    }
+}
+
+/// Runs until `stop` says so or its sender is gone.
+pub(super) fn janitor(store: &Arc<Store>, stop: &Receiver<()>) {
+    while stop.recv_timeout(SWEEP) == Err(RecvTimeoutError::Timeout) {
+        for id in store.volumes.in_state(VolumeState::Sealing) {
+            step("sealing a volume", || seal::seal(store, id));
+        }
+        for id in store.volumes.in_state(VolumeState::Deleting) {
+            step("deleting a volume", || seal::finish_deletion(store, id));
+        }
+        step("giving disk back", || reap(store));
+    }
+}
+
+fn step(what: &str, work: impl FnOnce() -> Result<(), EngineError>) {
+    if let Err(error) = super::guard::catch(work) {
+        tracing::error!(%error, "{what} failed; it is tried again");
+        // A disk that is full stays so for a while.
+        std::thread::park_timeout(ROUND);
+    }
+}
+
+fn prepare_if_due(store: &Store) -> Result<(), EngineError> {
+    let well = matches!(*store.health.read(), Health::Ready);
+    if !well || store.prepared.lock().is_some() {
+        return Ok(());
+    }
+    let bytes = store.roll.bytes.load(Ordering::Relaxed);
+    let due = store.active_len.load(Ordering::Relaxed) >= bytes / 5 * 4;
+    if due || store.roll.now.load(Ordering::Relaxed) { seal::prepare(store) } else { Ok(()) }
+}
+
+fn round(store: &Store) {
+    let now = (store.clock)();
+    store.roll.bytes.store(store.roll_bytes(), Ordering::Relaxed);
+    store.table.write().expire(now, EXPIRE);
+    let Some(row) = store.volumes.active_id().and_then(|id| store.volumes.row(id)) else { return };
+    let long = store.active_len.load(Ordering::Relaxed) >= MIN_ROLL_BYTES.min(store.config.roll_bytes);
+    let old = store.roll_age().is_some_and(|age| now.since(row.created) >= age);
+    if long && (old || active_is_dead(store)) {
+        store.roll.now.store(true, Ordering::Relaxed);
+    }
+}
+
+fn active_is_dead(store: &Store) -> bool {
+    let (mut live, mut all) = (0, 0);
+    for topic in store.catalog.all() {
+        for partition in &topic.partitions {
+            let shared = partition.shared.read();
+            live += shared.active.extent.live_bytes(shared.start);
+            all += shared.active.extent.bytes;
+        }
+    }
+    retention::mostly_dead(live, all)
+}
+
+/// Moves the starts of all partitions to where their topic's settings say.
+pub(super) fn enforce_retention(store: &Store) -> Result<(), EngineError> {
+    let now = (store.clock)();
+    let _admin = store.admin.lock();
+    let mut change = Change::default();
+    let mut moves = vec![];
+    for topic in store.catalog.all() {
+        let config = topic.topic().config.clone();
+        if config.retention_ms.is_none() && config.retention_bytes.is_none() {
+            continue;
+        }
+        for (index, partition) in topic.partitions.iter().enumerate() {
+            let shared = partition.shared.read();
+            // What is not synced may yet be lost; a start beyond it would lie.
+            let synced = Offset(partition.synced.load(Ordering::Acquire));
+            let start = retention::retained_start(&shared, &config, now).min(synced);
+            if start > shared.start {
+                change.start(partition.place, start, shared.trimmed_to);
+                moves.push((topic.clone(), index, start));
+            }
+        }
+    }
+    if moves.is_empty() {
+        return Ok(());
+    }
+    store.meta.commit(change)?;
+    for (topic, index, start) in moves {
+        move_start(&topic.partitions[index], start);
+        store.meters.retention_moves.inc();
+    }
+    Ok(())
+}
+
+fn move_start(partition: &Partition, start: Offset) {
+    let mut shared = partition.shared.write();
+    shared.start = shared.start.max(start);
+}
+
+/// Deletes sealed volumes in which nothing is alive, and copies one in which
+/// little is.
+fn reap(store: &Store) -> Result<(), EngineError> {
+    let topics: Vec<Arc<TopicState>> = store.catalog.all();
+    let live: BTreeMap<VolumeId, u64> = retention::live_by_volume(&topics);
+    let mut copied = false;
+    for (id, row) in store.volumes.rows() {
+        if row.state != VolumeState::Sealed && row.state != VolumeState::Lost {
+            continue;
+        }
+        match live.get(&id) {
+            None => {
+                // Said in the marks first: a start beyond it is durable.
+                store.store_marks(false)?;
+                let mut change = Change::default();
+                copy::drop_dead(store, id, &mut change);
+                seal::delete(store, id, change)?;
+                copy::forget_dead(store, id);
+            }
+            Some(live)
+                if !copied
+                    && row.state == VolumeState::Sealed
+                    && retention::mostly_dead(*live, row.bytes) =>
+            {
+                copied = true;
+                copy::copy(store, id)?;
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! The keys inside a volume. Big-endian, so that their order is the order of
+//! what they name.
+//!
+//! | kind | then | names |
+//! | --- | --- | --- |
+//! | `R` | topic u32, partition u32, **last** offset u64, chunk u16 | a packed batch; by its last offset, so that a seek to an offset lands on the batch that holds it |
+//! | `T` | topic u32, partition u32, offset u64 | an entry of the sparse time index |
+//! | `S` | sequence u64, part u16 | changes to the state table, in order |
+
+use crate::domain::{Offset, PartitionId, TopicId};
+
+const RECORD: u8 = b'R';
+const INDEX: u8 = b'T';
+const STATE: u8 = b'S';
+
+/// A record key's length, bytes.
+pub(super) const RECORD_LEN: usize = 19;
+
+/// A partition of a topic, as keys name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Place {
+    pub(super) topic: TopicId,
+    pub(super) partition: PartitionId,
+}
+
+fn prefix<const N: usize>(kind: u8, place: Place) -> [u8; N] {
+    let mut key = [0; N];
+    key[0] = kind;
+    key[1..5].copy_from_slice(&place.topic.0.to_be_bytes());
+    key[5..9].copy_from_slice(&place.partition.0.to_be_bytes());
+    key
+}
+
+/// The key of chunk `chunk` of the batch whose last offset is `last`.
+pub(super) fn record(place: Place, last: Offset, chunk: u16) -> [u8; RECORD_LEN] {
+    let mut key = prefix(RECORD, place);
+    key[9..17].copy_from_slice(&last.0.to_be_bytes());
+    key[17..19].copy_from_slice(&chunk.to_be_bytes());
+    key
+}
+
+/// The last record key that a partition can have.
+pub(super) fn record_end(place: Place) -> [u8; RECORD_LEN] {
+    record(place, Offset(u64::MAX), u16::MAX)
+}
+
+/// Reads a record key back.
+pub(super) fn parse_record(key: &[u8]) -> Option<(Place, Offset, u16)> {
+    let key: &[u8; RECORD_LEN] = key.try_into().ok()?;
+    if key[0] != RECORD {
+        return None;
+    }
+    let offset = u64::from_be_bytes(key[9..17].try_into().ok()?);
+    let chunk = u16::from_be_bytes(key[17..19].try_into().ok()?);
+    Some((place_of(key)?, Offset(offset), chunk))
+}
+
+fn place_of(key: &[u8]) -> Option<Place> {
+    let topic = u32::from_be_bytes(key.get(1..5)?.try_into().ok()?);
+    let partition = u32::from_be_bytes(key.get(5..9)?.try_into().ok()?);
+    Some(Place { topic: TopicId(topic), partition: PartitionId(partition) })
+}
+
+/// The key of the time index entry at `offset`.
+pub(super) fn index(place: Place, offset: Offset) -> [u8; 17] {
+    let mut key = prefix(INDEX, place);
+    key[9..17].copy_from_slice(&offset.0.to_be_bytes());
+    key
+}
+
+/// Reads an index key back.
+pub(super) fn parse_index(key: &[u8]) -> Option<(Place, Offset)> {
+    let key: &[u8; 17] = key.try_into().ok()?;
+    if key[0] != INDEX {
+        return None;
+    }
+    let offset = u64::from_be_bytes(key[9..17].try_into().ok()?);
+    Some((place_of(key)?, Offset(offset)))
+}
+
+/// The key of part `part` of the state changes of commit `sequence`.
+pub(super) fn state(sequence: u64, part: u16) -> [u8; 11] {
+    let mut key = [0; 11];
+    key[0] = STATE;
+    key[1..9].copy_from_slice(&sequence.to_be_bytes());
+    key[9..11].copy_from_slice(&part.to_be_bytes());
+    key
+}
+
+/// Reads a state key back: its sequence.
+pub(super) fn parse_state(key: &[u8]) -> Option<u64> {
+    let key: &[u8; 11] = key.try_into().ok()?;
+    (key[0] == STATE).then_some(())?;
+    Some(u64::from_be_bytes(key[1..9].try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn keys_come_back_and_keep_order(a in any::<(u32, u32, u64, u16)>(), b in any::<(u32, u32, u64, u16)>()) {
+            let key = |(t, p, o, c): (u32, u32, u64, u16)| {
+                record(Place { topic: TopicId(t), partition: PartitionId(p) }, Offset(o), c)
+            };
+            prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
+            let (place, offset, chunk) = parse_record(&key(a)).unwrap();
+            prop_assert_eq!((place.topic.0, place.partition.0, offset.0, chunk), a);
+            prop_assert_eq!(parse_index(&index(place, offset)), Some((place, offset)));
+            prop_assert_eq!(parse_state(&state(a.2, a.3)), Some(a.2));
+            prop_assert_eq!(parse_record(&index(place, offset)), None);
+        }
+    }
+}

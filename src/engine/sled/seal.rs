@@ -1,0 +1,121 @@
+//! The life of a volume around its time as the active one: prepared ahead,
+//! sealed behind, deleted in the end. Every step is durable before the next
+//! relies on it.
+
+use super::{
+    disk,
+    meta::{Change, VolumeRow, VolumeState},
+    state,
+    store::Store,
+    volume::{Volume, VolumeId},
+};
+use crate::engine::EngineError;
+use std::{fs, path::Path, time::Instant};
+
+/// Makes the next volume, so that rolling is only a change of the catalogue:
+/// listed as prepared, made beside, made durable, named, opened.
+pub(super) fn prepare(store: &Store) -> Result<(), EngineError> {
+    let id = reserve(store)?;
+    let dir = store.volumes.dir(id);
+    let beside = dir.with_extension("new");
+    let made = Volume::open(id, &beside, Volume::active(&store.config))?;
+    let mut marker = ::sled::Batch::default();
+    marker.insert(b"M", &id.0.to_be_bytes()[..]);
+    made.apply(marker)?;
+    made.sync()?;
+    drop(made);
+    publish(&beside, &dir)?;
+    let volume = Volume::open(id, &dir, Volume::active(&store.config))?;
+    *store.prepared.lock() = Some(volume);
+    Ok(())
+}
+
+/// Gives a volume that was made beside its name, durably.
+pub(super) fn publish(beside: &Path, dir: &Path) -> Result<(), EngineError> {
+    disk::sync_files(beside)?;
+    fs::rename(beside, dir).map_err(|e| disk::at(dir, &e))?;
+    dir.parent().map_or(Ok(()), disk::sync_dir)
+}
+
+/// Lists a new volume as prepared, durably, and returns its number.
+pub(super) fn reserve(store: &Store) -> Result<VolumeId, EngineError> {
+    let row = VolumeRow::new(VolumeState::Prepared, (store.clock)());
+    let id = store.volumes.reserve_id(row);
+    let mut change = Change::default();
+    change.volume(id, &row);
+    store.meta.commit(change)?;
+    Ok(id)
+}
+
+/// Seals a volume that takes no more writes: synced, closed, opened once more
+/// without flusher so that sled writes its snapshot, its extents listed.
+pub(super) fn seal(store: &Store, id: VolumeId) -> Result<(), EngineError> {
+    let began = Instant::now();
+    if let Some(volume) = store.volumes.sealing(id) {
+        volume.sync()?;
+    }
+    store.volumes.close(id);
+    let sealed = settle(store, id);
+    if sealed.is_ok() {
+        store.meters.seal_seconds.observe_time(began.elapsed());
+        tracing::info!(volume = %id, took = ?began.elapsed(), "sealed a volume");
+    }
+    store.volumes.reopen(id);
+    sealed
+}
+
+fn settle(store: &Store, id: VolumeId) -> Result<(), EngineError> {
+    let dir = store.volumes.dir(id);
+    snapshot(store, id, &dir)?;
+    let table = store.table.read().snapshot();
+    state::store(&store.state_path(), &table)?;
+    let mut change = Change::default();
+    let mut bytes = 0;
+    for topic in store.catalog.all() {
+        for partition in &topic.partitions {
+            let shared = partition.shared.read();
+            for extent in shared.extents.iter().filter(|e| e.volume == id) {
+                change.extent(partition.place, extent);
+                bytes += extent.bytes;
+            }
+        }
+    }
+    let created = store.volumes.row(id).map_or((store.clock)(), |row| row.created);
+    let len = disk::len(&dir.join("db"));
+    let row = VolumeRow { state: VolumeState::Sealed, created, len, bytes };
+    change.volume(id, &row);
+    store.meta.commit(change)?;
+    store.volumes.set_row(id, row);
+    Ok(())
+}
+
+/// Has sled write its snapshot, so that later openings are short, and makes
+/// the files durable.
+pub(super) fn snapshot(store: &Store, id: VolumeId, dir: &Path) -> Result<(), EngineError> {
+    drop(Volume::open(id, dir, Volume::sealed(&store.config))?);
+    disk::sync_files(dir)
+}
+
+/// Removes a volume in which nothing is alive: said durably, then closed, its
+/// directory removed, its row forgotten.
+pub(super) fn delete(store: &Store, id: VolumeId, mut change: Change) -> Result<(), EngineError> {
+    let created = store.volumes.row(id).map_or((store.clock)(), |row| row.created);
+    let row = VolumeRow::new(VolumeState::Deleting, created);
+    change.volume(id, &row);
+    store.meta.commit(change)?;
+    store.volumes.set_row(id, row);
+    finish_deletion(store, id)
+}
+
+/// Goes on with a deletion that was said.
+pub(super) fn finish_deletion(store: &Store, id: VolumeId) -> Result<(), EngineError> {
+    store.volumes.close(id);
+    disk::remove_dir(&store.volumes.dir(id))?;
+    let mut change = Change::default();
+    change.remove_volume(id);
+    store.meta.commit(change)?;
+    store.volumes.forget_row(id);
+    store.volumes.reopen(id);
+    store.meters.volumes_deleted.inc();
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! Rolls, seals, trims, retention and copies.
+
+use super::*;
+use crate::engine::sled::check;
+
+/// Publishes `megabytes` of noise to partition 0 and returns the values.
+async fn fill(engine: &SledEngine, topic: &Arc<Topic>, partition: u32, megabytes: u64) -> Vec<Vec<u8>> {
+    let mut all = vec![];
+    for i in 0..megabytes * 4 {
+        let values: Vec<_> = (0..256).map(|j| noise(i * 256 + j, 1_000)).collect();
+        append(engine, topic, partition, &values).await.unwrap();
+        all.extend(values);
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_survive_rolls_and_reopening_in_order() {
+    let home = Home::new();
+    let engine = home.open().await;
+    let topic = engine.create_topic(&name("t"), &config(2)).await.unwrap();
+    let large = vec![noise(1, 16 << 20)];
+    append(&engine, &topic, 1, &large).await.unwrap();
+    let values = fill(&engine, &topic, 0, 24).await;
+    until("volumes were sealed", || home.volumes().len() > 3).await;
+    assert_eq!(read_all(&engine, &topic, 0, 0).await, values);
+    assert_eq!(read_all(&engine, &topic, 1, 0).await, large);
+    engine.close().await;
+    let report = check(home.data(), |_, _| {}).unwrap();
+    assert_eq!(report.findings, []);
+    assert_eq!(report.records, values.len() as u64 + 1);
+    let engine = home.open().await;
+    let topic = engine.topic(&name("t")).unwrap();
+    assert_eq!(read_all(&engine, &topic, 0, 0).await, values);
+    assert_eq!(read_all(&engine, &topic, 0, 7_777).await, values[7_777..]);
+    append(&engine, &topic, 0, &[b"more".to_vec()]).await.unwrap();
+    assert_eq!(read_all(&engine, &topic, 0, values.len() as u64).await, [b"more".to_vec()]);
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trimming_gives_the_disk_back_and_keeps_the_rest() {
+    let home = Home::new();
+    let engine = home.open().await;
+    let topic = engine.create_topic(&name("t"), &config(1)).await.unwrap();
+    let values = fill(&engine, &topic, 0, 32).await;
+    until("what was written is sealed", || home.volumes().len() > 4).await;
+    let full = home.disk();
+    let half = values.len() / 2;
+    engine.trim(&topic, PartitionId(0), Offset(half as u64)).await.unwrap();
+    until("the disk is given back", || home.disk() < full * 6 / 10).await;
+    assert_eq!(read_all(&engine, &topic, 0, half as u64).await, values[half..]);
+    engine.close().await;
+    assert_eq!(check(home.data(), |_, _| {}).unwrap().findings, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_topics_disk_is_given_back_and_what_lives_beside_it_is_copied() {
+    let home = Home::new();
+    let engine = home.open().await;
+    let kept = engine.create_topic(&name("kept"), &config(1)).await.unwrap();
+    let gone = engine.create_topic(&name("gone"), &config(1)).await.unwrap();
+    let mut values = vec![];
+    for i in 0..12 {
+        let value = noise(i, 10_000);
+        append(&engine, &kept, 0, std::slice::from_ref(&value)).await.unwrap();
+        values.push(value);
+        fill(&engine, &gone, 0, 2).await;
+    }
+    until("volumes were sealed", || home.volumes().len() > 3).await;
+    let full = home.disk();
+    engine.delete_topic(&gone).await.unwrap();
+    until("the disk is given back", || home.disk() < full / 2).await;
+    assert_eq!(read_all(&engine, &kept, 0, 0).await, values);
+    engine.close().await;
+    assert_eq!(check(home.data(), |_, _| {}).unwrap().findings, []);
+    let engine = home.open().await;
+    let kept = engine.topic(&name("kept")).unwrap();
+    assert_eq!(read_all(&engine, &kept, 0, 0).await, values);
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_by_size_keeps_the_disk_bounded() {
+    let home = Home::new();
+    let engine = home.open().await;
+    let settings = TopicConfig { retention_bytes: Some(8 << 20), ..config(1) };
+    let topic = engine.create_topic(&name("t"), &settings).await.unwrap();
+    let values = fill(&engine, &topic, 0, 40).await;
+    let start = || engine.partition(&topic, PartitionId(0)).unwrap().start.0 as usize;
+    until("retention has moved the start", || start() * 1_000 > 25 << 20).await;
+    until("the disk is given back", || home.disk() < 32 << 20).await;
+    let from = start();
+    assert!((values.len() - from) * 1_000 >= 8 << 20, "no more goes than may");
+    assert_eq!(read_all(&engine, &topic, 0, from as u64).await, values[from..]);
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_back_loses_nothing_and_keeps_append_times_in_order() {
+    let home = Home::new();
+    let engine = home.open().await;
+    let settings = TopicConfig { retention_ms: Some(10_000), ..config(1) };
+    let topic = engine.create_topic(&name("t"), &settings).await.unwrap();
+    append(&engine, &topic, 0, &[b"a".to_vec()]).await.unwrap();
+    home.now.fetch_sub(3_600_000, Ordering::SeqCst);
+    append(&engine, &topic, 0, &[b"b".to_vec()]).await.unwrap();
+    engine.enforce_retention().await.unwrap();
+    assert_eq!(read_all(&engine, &topic, 0, 0).await.len(), 2);
+    home.advance(Duration::from_secs(3_600 + 11));
+    engine.enforce_retention().await.unwrap();
+    assert_eq!(engine.partition(&topic, PartitionId(0)).unwrap().start, Offset(2));
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_values_are_merged_behind_and_read_the_same() {
+    let home = Home::new();
+    let engine = home.open().await;
+    let topic = engine.create_topic(&name("t"), &config(1)).await.unwrap();
+    let mut values = vec![];
+    for i in 0..3_000u64 {
+        home.advance(Duration::from_millis(1));
+        let value = noise(i, 200);
+        append(&engine, &topic, 0, std::slice::from_ref(&value)).await.unwrap();
+        values.push(value);
+    }
+    assert_eq!(read_all(&engine, &topic, 0, 0).await, values);
+    // Each record still has the time at which it was appended.
+    let at = Timestamp::from_millis(1_700_000_000_000 + 1_501);
+    assert_eq!(engine.offset_at(&topic, PartitionId(0), at).await.unwrap(), Offset(1_500));
+    engine.close().await;
+    let report = check(home.data(), |_, _| {}).unwrap();
+    assert_eq!(report.findings, []);
+    assert!(report.batches < 200, "{} batches", report.batches);
+}

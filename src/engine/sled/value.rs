@@ -1,0 +1,236 @@
+//! The values of `R` keys: a batch of records, compressed and checked.
+//!
+//! | bytes | chunk 0 | further chunks |
+//! | --- | --- | --- |
+//! | 0 | format, 1 | the same |
+//! | 1 | flags: bit 0 = body is lz4 | 0 |
+//! | 2-3 | number of chunks | which chunk this is |
+//! | 4-7 | CRC-32 of all that follows | the same |
+//! | 8-15 | base offset | body from here |
+//! | 16-23 | append time, ms | |
+//! | 24-31, 32-39 | least and greatest timestamp, ms | |
+//! | 40-43 | number of records | |
+//! | 44-47 | body's length before compression | |
+//! | 48… | body | |
+//!
+//! All little-endian. A body of over 16 KiB (one large record) goes on in
+//! further chunks.
+
+use super::config::VALUE_BYTES;
+use crate::domain::{Offset, RecordBatch, Timestamp};
+use bytes::Bytes;
+
+const FORMAT: u8 = 1;
+const LZ4: u8 = 1;
+const HEAD: usize = 48;
+const CHUNK_HEAD: usize = 8;
+/// Below this lz4 gains nothing worth the time.
+const COMPRESS_FROM: usize = 256;
+/// No body is longer: the largest record and its envelope.
+const MAX_RAW: usize = 32 << 20;
+
+/// What a packed value says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) base: Offset,
+    pub(super) appended: Timestamp,
+    pub(super) oldest: Timestamp,
+    pub(super) newest: Timestamp,
+    pub(super) count: u32,
+    pub(super) raw_len: u32,
+    pub(super) chunks: u16,
+    lz4: bool,
+}
+
+impl Head {
+    /// The last offset of the batch.
+    pub(super) fn last(&self) -> Offset {
+        self.base.plus(u64::from(self.count)).minus(1)
+    }
+}
+
+/// A batch as its chunks, in order: what goes under `keys::record(_, last, i)`.
+pub(super) fn encode(batch: &RecordBatch, span: (Timestamp, Timestamp)) -> Vec<Vec<u8>> {
+    let raw = &batch.body;
+    let packed = (raw.len() >= COMPRESS_FROM).then(|| lz4_flex::block::compress(raw));
+    let (body, flags) = match &packed {
+        Some(packed) if packed.len() < raw.len() => (&packed[..], LZ4),
+        _ => (&raw[..], 0),
+    };
+    let mut pieces = body.chunks(VALUE_BYTES);
+    let first = pieces.next().unwrap_or_default();
+    let chunks = 1 + pieces.len();
+    let mut head = Vec::with_capacity(HEAD + first.len());
+    head.extend_from_slice(&[FORMAT, flags]);
+    head.extend_from_slice(&(chunks as u16).to_le_bytes());
+    head.extend_from_slice(&[0; 4]);
+    head.extend_from_slice(&batch.base.0.to_le_bytes());
+    for time in [batch.appended, span.0, span.1] {
+        head.extend_from_slice(&time.millis().to_le_bytes());
+    }
+    head.extend_from_slice(&batch.count.to_le_bytes());
+    head.extend_from_slice(&(raw.len() as u32).to_le_bytes());
+    head.extend_from_slice(first);
+    let mut out = Vec::with_capacity(chunks);
+    out.push(checked(head));
+    for (i, piece) in pieces.enumerate() {
+        let mut chunk = Vec::with_capacity(CHUNK_HEAD + piece.len());
+        chunk.extend_from_slice(&[FORMAT, 0]);
+        chunk.extend_from_slice(&(i as u16 + 1).to_le_bytes());
+        chunk.extend_from_slice(&[0; 4]);
+        chunk.extend_from_slice(piece);
+        out.push(checked(chunk));
+    }
+    out
+}
+
+fn checked(mut value: Vec<u8>) -> Vec<u8> {
+    let crc = crc32fast::hash(&value[CHUNK_HEAD..]);
+    value[4..8].copy_from_slice(&crc.to_le_bytes());
+    value
+}
+
+fn verify(value: &[u8]) -> Result<(), String> {
+    let Some((head, rest)) = value.split_first_chunk::<CHUNK_HEAD>() else {
+        return Err("a value is cut short".to_owned());
+    };
+    if head[0] != FORMAT {
+        return Err(format!("a value has format {}, known is {FORMAT}", head[0]));
+    }
+    let crc = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+    if crc32fast::hash(rest) != crc {
+        return Err("a value's checksum does not match".to_owned());
+    }
+    Ok(())
+}
+
+/// Reads and checks the head of chunk 0.
+pub(super) fn head(value: &[u8]) -> Result<Head, String> {
+    verify(value)?;
+    let head: &[u8; HEAD] =
+        value.first_chunk().ok_or_else(|| "a value is shorter than its head".to_owned())?;
+    let word = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&head[at..at + 8]);
+        u64::from_le_bytes(bytes)
+    };
+    let time = |at: usize| Timestamp::from_millis(word(at) as i64);
+    let sizes = word(40);
+    Ok(Head {
+        base: Offset(word(8)),
+        appended: time(16),
+        oldest: time(24),
+        newest: time(32),
+        count: sizes as u32,
+        raw_len: (sizes >> 32) as u32,
+        chunks: u16::from_le_bytes([head[2], head[3]]),
+        lz4: head[1] & LZ4 != 0,
+    })
+}
+
+/// Reads a batch: its chunk 0, and the others by asking `more` for each.
+pub(super) fn decode(
+    value: &[u8],
+    mut more: impl FnMut(u16) -> Result<Option<::sled::IVec>, String>,
+) -> Result<(Head, RecordBatch), String> {
+    let head = head(value)?;
+    let first = &value[HEAD..];
+    let body = if head.chunks <= 1 {
+        unpack(&head, first)?
+    } else {
+        let mut whole = Vec::with_capacity(usize::from(head.chunks) * VALUE_BYTES);
+        whole.extend_from_slice(first);
+        for i in 1..head.chunks {
+            let chunk = more(i)?.ok_or_else(|| format!("chunk {i} of a record is missing"))?;
+            verify(&chunk)?;
+            if chunk[2..4] != i.to_le_bytes() {
+                return Err(format!("chunk {i} of a record is another one"));
+            }
+            whole.extend_from_slice(&chunk[CHUNK_HEAD..]);
+        }
+        unpack(&head, &whole)?
+    };
+    let batch =
+        RecordBatch { base: head.base, count: head.count, appended: head.appended, body };
+    Ok((head, batch))
+}
+
+fn unpack(head: &Head, body: &[u8]) -> Result<Bytes, String> {
+    let raw_len = head.raw_len as usize;
+    if raw_len > MAX_RAW {
+        return Err("a value claims to be longer than any record".to_owned());
+    }
+    let raw = if head.lz4 {
+        lz4_flex::block::decompress(body, raw_len).map_err(|e| format!("lz4: {e}"))?
+    } else {
+        body.to_vec()
+    };
+    if raw.len() != raw_len {
+        return Err("a value's length does not match".to_owned());
+    }
+    Ok(Bytes::from(raw))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn batch(body: Vec<u8>) -> RecordBatch {
+        RecordBatch {
+            base: Offset(7),
+            count: 1,
+            appended: Timestamp::from_millis(5),
+            body: body.into(),
+        }
+    }
+
+    fn read(chunks: &[Vec<u8>]) -> Result<RecordBatch, String> {
+        let more = |i: u16| Ok(chunks.get(usize::from(i)).map(|c| ::sled::IVec::from(&c[..])));
+        decode(&chunks[0], more).map(|(_, batch)| batch)
+    }
+
+    fn body() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..400),
+            proptest::collection::vec(any::<u8>(), 15_000..50_000),
+            (0usize..90_000).prop_map(|n| b"abcd".repeat(n / 4)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_comes_back_whole_from_chunks_of_bounded_size(body in body()) {
+            let batch = batch(body);
+            let chunks = encode(&batch, (Timestamp::EPOCH, Timestamp::EPOCH));
+            prop_assert!(chunks.iter().all(|c| c.len() <= VALUE_BYTES + HEAD));
+            prop_assert_eq!(read(&chunks), Ok(batch));
+        }
+
+        #[test]
+        fn a_flipped_bit_is_noticed(body in body(), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+            let batch = batch(body);
+            let mut chunks = encode(&batch, (Timestamp::EPOCH, Timestamp::EPOCH));
+            let which = at.index(chunks.len());
+            let byte = at.index(chunks[which].len());
+            // Flags and chunk numbers are outside the checksum, yet checked.
+            prop_assume!(!(1..4).contains(&byte));
+            chunks[which][byte] ^= 1 << bit;
+            prop_assert!(read(&chunks).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_refused_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert!(decode(&bytes, |_| Ok(None)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_missing_chunk_is_an_error() {
+        let noise: Vec<u8> = (0..40_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let mut chunks = encode(&batch(noise), (Timestamp::EPOCH, Timestamp::EPOCH));
+        assert!(chunks.len() > 2);
+        chunks.pop();
+        assert!(read(&chunks).is_err());
+    }
+}

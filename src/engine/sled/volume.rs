@@ -1,0 +1,271 @@
+//! One volume: a sled database that holds one stretch of time of all
+//! partitions, and what the catalogue knows of each partition's part in it.
+
+use super::{
+    config::SledConfig,
+    disk, guard,
+    keys::{self, Place},
+    value,
+};
+use crate::{
+    domain::{Offset, RecordBatch, Timestamp},
+    engine::EngineError,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt,
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+/// A volume's number; the newest has the highest, copies aside.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub(super) struct VolumeId(pub(super) u64);
+
+impl VolumeId {
+    pub(super) fn next(self) -> VolumeId {
+        VolumeId(self.0 + 1)
+    }
+
+    /// Where the volume lies under the data directory.
+    pub(super) fn dir(self, data: &Path) -> PathBuf {
+        data.join("vol").join(self.to_string())
+    }
+}
+
+impl fmt::Display for VolumeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08}", self.0)
+    }
+}
+
+/// A partition's part in a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) volume: VolumeId,
+    pub(super) first: Offset,
+    /// The offset after the last.
+    pub(super) end: Offset,
+    /// Packed bytes, before compression.
+    pub(super) bytes: u64,
+    /// The greatest timestamp.
+    pub(super) newest: Timestamp,
+    pub(super) first_append: Timestamp,
+    pub(super) last_append: Timestamp,
+}
+
+impl Extent {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let times = [self.newest, self.first_append, self.last_append];
+        [self.volume.0, self.end.0, self.bytes]
+            .into_iter()
+            .chain(times.iter().map(|t| t.millis() as u64))
+            .flat_map(u64::to_be_bytes)
+            .collect()
+    }
+
+    pub(super) fn decode(first: Offset, bytes: &[u8]) -> Option<Extent> {
+        let bytes: &[u8; 48] = bytes.try_into().ok()?;
+        let mut words = bytes.chunks_exact(8).map(|b| {
+            let mut word = [0; 8];
+            word.copy_from_slice(b);
+            u64::from_be_bytes(word)
+        });
+        let (volume, end, bytes) = (words.next()?, words.next()?, words.next()?);
+        let mut times = words.map(|w| Timestamp::from_millis(w as i64));
+        Some(Extent {
+            volume: VolumeId(volume),
+            first,
+            end: Offset(end),
+            bytes,
+            newest: times.next()?,
+            first_append: times.next()?,
+            last_append: times.next()?,
+        })
+    }
+
+    /// How many of its bytes lie at or after `start`, taking records as alike.
+    pub(super) fn live_bytes(&self, start: Offset) -> u64 {
+        let all = u128::from(self.end.since(self.first).max(1));
+        let live = u128::from(self.end.since(start.max(self.first)));
+        (u128::from(self.bytes) * live / all) as u64
+    }
+}
+
+/// An entry of the sparse time index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct IndexEntry {
+    pub(super) offset: Offset,
+    /// The greatest timestamp in this extent before `offset`.
+    pub(super) newest_before: Timestamp,
+    /// When the record at `offset` was appended.
+    pub(super) appended: Timestamp,
+    /// Packed bytes of this extent before `offset`.
+    pub(super) bytes_before: u64,
+}
+
+impl IndexEntry {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let times = [self.newest_before.millis() as u64, self.appended.millis() as u64];
+        times.into_iter().chain([self.bytes_before]).flat_map(u64::to_be_bytes).collect()
+    }
+
+    pub(super) fn decode(offset: Offset, bytes: &[u8]) -> Option<IndexEntry> {
+        let bytes: &[u8; 24] = bytes.try_into().ok()?;
+        let word = |at: usize| bytes[at..at + 8].try_into().map(u64::from_be_bytes).ok();
+        Some(IndexEntry {
+            offset,
+            newest_before: Timestamp::from_millis(word(0)? as i64),
+            appended: Timestamp::from_millis(word(8)? as i64),
+            bytes_before: word(16)?,
+        })
+    }
+}
+
+/// An open volume.
+pub(super) struct Volume {
+    pub(super) id: VolumeId,
+    db: ::sled::Db,
+    log: File,
+    path: PathBuf,
+}
+
+impl Volume {
+    /// Opens a volume, or makes it where there is none.
+    pub(super) fn open(
+        id: VolumeId,
+        dir: &Path,
+        opening: guard::Opening,
+    ) -> Result<Volume, EngineError> {
+        let db = guard::open(dir, opening)?;
+        let path = dir.join("db");
+        let log = File::open(&path).map_err(|e| disk::at(&path, &e))?;
+        Ok(Volume { id, db, log, path })
+    }
+
+    /// How the active volume is opened.
+    pub(super) fn active(config: &SledConfig) -> guard::Opening {
+        guard::Opening { cache: config.cache_active, writable: true }
+    }
+
+    /// How a sealed volume is opened.
+    pub(super) fn sealed(config: &SledConfig) -> guard::Opening {
+        guard::Opening { cache: config.cache_sealed, writable: false }
+    }
+
+    /// Applies changes, all or none; durable only after [`Volume::sync`].
+    pub(super) fn apply(&self, batch: ::sled::Batch) -> Result<(), EngineError> {
+        guard::catch(|| self.db.apply_batch(batch).map_err(|e| guard::error(&e)))
+    }
+
+    /// Makes all that was applied durable. sled's own flush is not enough.
+    pub(super) fn sync(&self) -> Result<(), EngineError> {
+        guard::catch(|| {
+            self.db.flush().map_err(|e| guard::error(&e))?;
+            self.log.sync_data().map_err(|e| disk::at(&self.path, &e))
+        })
+    }
+
+    /// The length of the volume's log, bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.log.metadata().map_or(0, |m| m.len())
+    }
+
+    /// The batch that holds `offset`, or the next one behind it, if any.
+    pub(super) fn batch_at(
+        &self,
+        place: Place,
+        offset: Offset,
+    ) -> Result<Option<(value::Head, RecordBatch)>, EngineError> {
+        guard::catch(|| {
+            let from = keys::record(place, offset, 0);
+            let found = self.db.range(from..=keys::record_end(place)).next();
+            let Some((key, bytes)) = found.transpose().map_err(|e| guard::error(&e))? else {
+                return Ok(None);
+            };
+            let damaged = |what| self.damaged(place, offset, what);
+            let (_, last, chunk) =
+                keys::parse_record(&key).ok_or_else(|| damaged("a malformed key".to_owned()))?;
+            let more = |i| self.db.get(keys::record(place, last, i)).map_err(|e| e.to_string());
+            let (head, batch) = value::decode(&bytes, more).map_err(damaged)?;
+            if chunk != 0 || head.count == 0 || head.last() != last {
+                return Err(damaged("a value is not what its key says".to_owned()));
+            }
+            Ok(Some((head, batch)))
+        })
+    }
+
+    /// The entries of a partition's time index here, in order.
+    pub(super) fn index(&self, place: Place) -> Result<Vec<IndexEntry>, EngineError> {
+        guard::catch(|| {
+            let all = keys::index(place, Offset::ZERO)..=keys::index(place, Offset(u64::MAX));
+            let read = |row: ::sled::Result<(::sled::IVec, ::sled::IVec)>| {
+                let (key, bytes) = row.map_err(|e| guard::error(&e))?;
+                keys::parse_index(&key)
+                    .and_then(|(_, offset)| IndexEntry::decode(offset, &bytes))
+                    .ok_or_else(|| self.damaged(place, Offset::ZERO, "a bad index".to_owned()))
+            };
+            self.db.range(all).map(read).collect()
+        })
+    }
+
+    /// The state changes of this volume from `after` (exclusive) on, in order,
+    /// a bounded number at a time: sequence and packed changes.
+    pub(super) fn state_changes(
+        &self,
+        after: Option<[u8; 11]>,
+    ) -> Result<Vec<([u8; 11], Vec<u8>)>, EngineError> {
+        guard::catch(|| {
+            let from = after.map_or_else(|| keys::state(0, 0).to_vec(), |key| [&key[..], &[0]].concat());
+            let to = keys::state(u64::MAX, u16::MAX).to_vec();
+            let mut rows = vec![];
+            for row in self.db.range(from..=to).take(64) {
+                let (key, bytes) = row.map_err(|e| guard::error(&e))?;
+                let key = key[..].try_into().map_err(|_| {
+                    EngineError::Damaged(format!("volume {}: a malformed state key", self.id))
+                })?;
+                rows.push((key, bytes.to_vec()));
+            }
+            Ok(rows)
+        })
+    }
+
+    fn damaged(&self, place: Place, offset: Offset, what: String) -> EngineError {
+        EngineError::Damaged(format!(
+            "volume {}, topic #{}, partition {}, near offset {offset}: {what}",
+            self.id, place.topic, place.partition
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extents_and_index_entries_come_back() {
+        let t = Timestamp::from_millis;
+        let extent = Extent {
+            volume: VolumeId(3),
+            first: Offset(10),
+            end: Offset(20),
+            bytes: 1_000,
+            newest: t(-5),
+            first_append: t(6),
+            last_append: t(7),
+        };
+        assert_eq!(Extent::decode(Offset(10), &extent.encode()), Some(extent));
+        assert_eq!(extent.live_bytes(Offset(15)), 500);
+        assert_eq!(extent.live_bytes(Offset(0)), 1_000);
+        let entry = IndexEntry {
+            offset: Offset(1),
+            newest_before: Timestamp::MIN,
+            appended: t(2),
+            bytes_before: 3,
+        };
+        assert_eq!(IndexEntry::decode(Offset(1), &entry.encode()), Some(entry));
+    }
+}

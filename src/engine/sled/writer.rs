@@ -1,0 +1,310 @@
+//! The one thread that writes: it drains what waits, commits it as one batch,
+//! makes that durable once, moves the tails and answers all. It is the only
+//! caller of sled's `apply_batch` and `flush` on the active volume.
+//!
+//! ```text
+//!   jobs → drain → plan → apply → (sync) → show tails → answer
+//!                             └ buffered: answer here, sync within 100 ms
+//! ```
+
+use super::{
+    commit::{Commit, Draft, Planner, Reply, ReplyTo, Show},
+    config::{COMMIT_BYTES, COMMIT_REQUESTS},
+    disk,
+    state::{Change, Entry, RawKey},
+    store::Store,
+    volume::Volume,
+};
+use crate::{
+    domain::Timestamp,
+    engine::{Append, Appended, EngineError, Health},
+};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+
+/// How often the writer tries to get going again after a full disk.
+const RECOVERY_PAUSE: Duration = Duration::from_millis(250);
+
+/// What the writer is asked to do.
+pub(super) enum Job {
+    Append(Append, ReplyTo<Appended>),
+    Put(Vec<Change>, ReplyTo<()>),
+    /// Sync all that came before.
+    Barrier(ReplyTo<()>),
+    /// Sync, answer, and end.
+    Stop,
+}
+
+/// What is applied but not synced.
+#[derive(Default)]
+struct Unsynced {
+    shows: Vec<Show>,
+    replies: Vec<Reply>,
+    changes: Vec<Change>,
+    since: Option<Instant>,
+}
+
+/// The writer's own state.
+pub(super) struct Writer {
+    store: Arc<Store>,
+    jobs: Receiver<Job>,
+    volume: Option<Arc<Volume>>,
+    unsynced: Unsynced,
+    /// Changes of the table that are planned or applied, but not synced.
+    pending: HashMap<RawKey, Option<Entry>>,
+    /// The time of the last commit: append times never go back.
+    last: Timestamp,
+    sequence: u64,
+}
+
+impl Writer {
+    pub(super) fn new(
+        store: Arc<Store>,
+        jobs: Receiver<Job>,
+        last: Timestamp,
+        sequence: u64,
+    ) -> Writer {
+        let volume = store.volumes.active();
+        Writer {
+            store,
+            jobs,
+            volume,
+            unsynced: Unsynced::default(),
+            pending: HashMap::new(),
+            last,
+            sequence,
+        }
+    }
+
+    /// Works until it is stopped, or everybody who could ask it is gone.
+    pub(super) fn run(mut self) {
+        while let Some(jobs) = self.wait() {
+            let stop = jobs.iter().any(|job| matches!(job, Job::Stop));
+            if let Err(error) = self.turn(jobs) {
+                self.fail(error);
+            }
+            if stop {
+                break;
+            }
+        }
+        if let Err(error) = self.sync() {
+            self.fail(error);
+        }
+    }
+
+    /// The next jobs, or none when only a sync is due. `None` to end.
+    fn wait(&mut self) -> Option<Vec<Job>> {
+        let first = match self.unsynced.since {
+            None => self.jobs.recv().ok()?,
+            Some(since) => {
+                let due = since + self.store.config.buffered_sync;
+                match self.jobs.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                    Ok(job) => job,
+                    Err(RecvTimeoutError::Timeout) => return Some(vec![]),
+                    Err(RecvTimeoutError::Disconnected) => return None,
+                }
+            }
+        };
+        let mut bytes = first.bytes();
+        let mut jobs = vec![first];
+        while jobs.len() < COMMIT_REQUESTS && bytes < COMMIT_BYTES {
+            let Ok(job) = self.jobs.try_recv() else { break };
+            bytes += job.bytes();
+            jobs.push(job);
+        }
+        Some(jobs)
+    }
+
+    fn turn(&mut self, jobs: Vec<Job>) -> Result<(), EngineError> {
+        if let Err(refusal) = self.store.may_write() {
+            jobs.into_iter().for_each(|job| job.refuse(&refusal));
+        } else if !jobs.is_empty() {
+            let commit = self.plan(jobs)?;
+            self.apply(commit)?;
+        }
+        let due = |since: Instant| since.elapsed() >= self.store.config.buffered_sync;
+        if !self.unsynced.replies.is_empty() || self.unsynced.since.is_some_and(due) {
+            self.sync()?;
+        }
+        self.roll_if_due()
+    }
+
+    fn plan(&mut self, jobs: Vec<Job>) -> Result<Commit, EngineError> {
+        self.store.meters.commit_requests.observe(jobs.len() as f64);
+        let now = (self.store.clock)().max(self.last);
+        self.last = now;
+        self.sequence += 1;
+        let table = self.store.table.read();
+        let mut planner = Planner {
+            catalog: &self.store.catalog,
+            table: &table,
+            pending: &mut self.pending,
+            now,
+            table_max: self.store.config.idempotency_max,
+        };
+        let mut draft = Draft::default();
+        for job in jobs {
+            match job {
+                Job::Append(append, reply) => draft.append(&mut planner, append, reply),
+                Job::Put(changes, reply) => draft.put(&mut planner, changes, reply),
+                Job::Barrier(reply) => draft.barrier(reply),
+                Job::Stop => {}
+            }
+        }
+        draft.finish(now, self.sequence)
+    }
+
+    fn apply(&mut self, commit: Commit) -> Result<(), EngineError> {
+        // From here on a failure leaves open what the disk holds, so whoever
+        // waits is handed over first: `fail` answers all that is unsynced.
+        let Commit { batch, writes, shows, synced, early, changes, merged } = commit;
+        self.unsynced.replies.extend(synced);
+        self.unsynced.changes.extend(changes);
+        if writes {
+            self.unsynced.since.get_or_insert_with(Instant::now);
+            let applied = match &self.volume {
+                Some(volume) => volume.apply(batch),
+                None => Err(EngineError::Unavailable("the active volume is closed".to_owned())),
+            };
+            if let Err(error) = applied {
+                self.unsynced.replies.extend(early);
+                return Err(error);
+            }
+            self.store.meters.commits.inc();
+            self.store.meters.merged_values.add(merged);
+        }
+        for show in shows.iter().filter(|s| s.early) {
+            show.now();
+        }
+        // A topic that is `synced` is synced at once, whoever waits for it.
+        let at_once = shows.iter().any(|s| !s.early);
+        self.unsynced.shows.extend(shows);
+        early.into_iter().for_each(|reply| reply.send(None));
+        if at_once { self.sync() } else { Ok(()) }
+    }
+
+    /// Makes all that was applied durable, shows it and answers.
+    fn sync(&mut self) -> Result<(), EngineError> {
+        if self.unsynced.since.is_some() {
+            let began = Instant::now();
+            if let Some(volume) = &self.volume {
+                volume.sync()?;
+            }
+            self.store.meters.sync_seconds.observe_time(began.elapsed());
+        }
+        let done = std::mem::take(&mut self.unsynced);
+        if !done.changes.is_empty() {
+            let mut table = self.store.table.write();
+            done.changes.into_iter().for_each(|change| table.apply(change));
+            self.pending.clear();
+        }
+        for show in &done.shows {
+            show.synced();
+            if !show.early {
+                show.now();
+            }
+        }
+        done.replies.into_iter().for_each(|reply| reply.send(None));
+        Ok(())
+    }
+
+    fn roll_if_due(&mut self) -> Result<(), EngineError> {
+        let Some(volume) = &self.volume else { return Ok(()) };
+        let len = volume.len();
+        self.store.note_active_len(len);
+        if !self.store.roll_due(len) {
+            return Ok(());
+        }
+        let Some(next) = self.store.prepared.lock().take() else { return Ok(()) };
+        let began = Instant::now();
+        self.sync()?;
+        self.store.roll(next, self.last)?;
+        self.volume = self.store.volumes.active();
+        self.store.meters.rolls.inc();
+        self.store.meters.roll_seconds.observe_time(began.elapsed());
+        tracing::info!(log = len, took = ?began.elapsed(), "rolled the active volume");
+        Ok(())
+    }
+
+    /// A write failed: what the disk holds is not known. Everybody is told,
+    /// nothing more is written, and after a full disk it tries to go on.
+    fn fail(&mut self, error: EngineError) {
+        let full = matches!(error, EngineError::OutOfSpace(_));
+        tracing::error!(%error, "a write failed; publishing stops");
+        let unknown = EngineError::OutcomeUnknown(error.to_string());
+        let lost = std::mem::take(&mut self.unsynced);
+        lost.replies.into_iter().for_each(|reply| reply.send(Some(&unknown)));
+        self.pending.clear();
+        self.store.set_health(Health::ReadOnly(error.to_string()));
+        self.volume = None;
+        if full {
+            self.recover(&error);
+        }
+    }
+
+    /// Refuses what comes until there is space again and the volume could be
+    /// opened anew: sled remembers its first full disk for ever.
+    fn recover(&mut self, why: &EngineError) {
+        loop {
+            match self.jobs.recv_timeout(RECOVERY_PAUSE) {
+                Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(job) => {
+                    job.refuse(why);
+                    continue;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let free = disk::free_bytes(&self.store.config.data_dir).unwrap_or(0);
+            if free < self.store.config.reserve_bytes {
+                continue;
+            }
+            match self.store.reopen_active() {
+                Ok(()) => break,
+                Err(error) => tracing::error!(%error, "the active volume cannot be opened again"),
+            }
+        }
+        self.volume = self.store.volumes.active();
+        self.store.set_health(Health::Ready);
+        tracing::info!("there is space again; publishing goes on");
+    }
+}
+
+impl Show {
+    /// Lets readers see it.
+    fn now(&self) {
+        if let Ok(partition) = self.topic.partition(self.partition) {
+            partition.show(self.tail);
+        }
+    }
+
+    /// Notes that it is durable.
+    fn synced(&self) {
+        if let Ok(partition) = self.topic.partition(self.partition) {
+            partition.synced.store(self.tail.0, Ordering::Release);
+        }
+    }
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        match self {
+            Job::Append(append, _) => append.parts.iter().map(|(_, r)| r.body().len()).sum(),
+            _ => 0,
+        }
+    }
+
+    fn refuse(self, error: &EngineError) {
+        match self {
+            Job::Append(_, reply) => drop(reply.send(Err(error.clone()))),
+            Job::Put(_, reply) | Job::Barrier(reply) => drop(reply.send(Err(error.clone()))),
+            Job::Stop => {}
+        }
+    }
+}
