@@ -162,7 +162,7 @@ fn volume(
 ) -> Result<BTreeMap<Place, Offset>, EngineError> {
     let dir = id.dir(&config.data_dir);
     let len = disk::len(&dir.join("db"));
-    if row.state == VolumeState::Sealed && len != row.len {
+    if row.state == VolumeState::Sealed && len < row.len {
         let what = format!("{len} bytes, {} were sealed", row.len);
         return Err(EngineError::Damaged(what));
     }
@@ -177,19 +177,17 @@ fn volume(
             let name = format!("volume {id}, topic '{}', partition {partition}", topic.name);
             let of = |e: &&Extent| e.volume == id;
             let listed = extents.get(&place).into_iter().flatten().filter(of).collect::<Vec<_>>();
-            match part(&volume, place, report) {
-                Err(error) => report.found(&name, error),
-                Ok(None) if listed.is_empty() => {}
-                Ok(found) => {
-                    let end = found.map(|(_, end)| end).unwrap_or_default();
-                    let first = found.map(|(first, _)| first);
-                    ends.insert(place, end);
-                    for extent in listed {
-                        if Some(extent.first) != first || extent.end != end {
-                            let (a, b) = (extent.first, extent.end);
-                            report.found(&name, format!("holds up to {end}; {a} to {b} is listed"));
-                        }
-                    }
+            // A sealed volume is read by what is listed, any other as it lies.
+            let ranges = if row.state == VolumeState::Sealed {
+                listed.iter().map(|e| (e.first, Some(e.end))).collect()
+            } else {
+                vec![(Offset::ZERO, None)]
+            };
+            for (first, end) in ranges {
+                match part(&volume, place, first, end, report) {
+                    Err(error) => report.found(&name, error),
+                    Ok(None) => {}
+                    Ok(Some(end)) => drop(ends.insert(place, end)),
                 }
             }
         }
@@ -198,20 +196,29 @@ fn volume(
     Ok(ends)
 }
 
-/// Reads a partition's part in a volume, every record of it, and compares the
-/// time index. Returns its first offset and its end.
+/// Reads a partition's part in a volume from `from` to `to`, every record of
+/// it, and compares the time index. Returns where it ends, if there is any.
 fn part(
     volume: &Volume,
     place: Place,
+    from: Offset,
+    to: Option<Offset>,
     report: &mut Report,
-) -> Result<Option<(Offset, Offset)>, EngineError> {
-    let Some((_, first)) = volume.batch_at(place, Offset::ZERO)? else { return Ok(None) };
-    let mut index = volume.index(place)?.into_iter().peekable();
-    let (mut next, mut bytes, mut newest) = (first.base, 0u64, Timestamp::MIN);
+) -> Result<Option<Offset>, EngineError> {
+    let end = to.unwrap_or(Offset(u64::MAX));
     let damaged = |what: String| EngineError::Damaged(what);
-    while let Some((head, batch)) = volume.batch_at(place, next)? {
+    let missing = |a: Offset, b: Offset| damaged(format!("offsets {a} to {} are missing", b.minus(1)));
+    let Some((_, first)) = volume.batch_at(place, from)? else {
+        return to.map_or(Ok(None), |to| Err(missing(from, to)));
+    };
+    let mut index = volume.index(place)?;
+    index.retain(|e| (first.base..end).contains(&e.offset));
+    let mut index = index.into_iter().peekable();
+    let (mut next, mut newest) = (if to.is_some() { from } else { first.base }, Timestamp::MIN);
+    while next < end {
+        let Some((head, batch)) = volume.batch_at(place, next)? else { break };
         if batch.base != next {
-            return Err(damaged(format!("offsets {next} to {} are missing", batch.base.minus(1))));
+            return Err(missing(next, batch.base));
         }
         for item in batch.iter() {
             let (offset, record) = item.map_err(|e| damaged(format!("near offset {next}: {e}")))?;
@@ -226,14 +233,16 @@ fn part(
         if batch.time_span().ok() != Some((head.oldest, head.newest)) {
             return Err(damaged(format!("the times of the batch at {next} are wrong")));
         }
-        bytes += batch.body.len() as u64;
+        report.bytes += batch.body.len() as u64;
         report.batches += 1;
         report.records += u64::from(batch.count);
         next = batch.end();
     }
-    report.bytes += bytes;
+    if let Some(to) = to.filter(|to| next < *to) {
+        return Err(missing(next, to));
+    }
     if let Some(entry) = index.next() {
         return Err(damaged(format!("the time index goes on to {}", entry.offset)));
     }
-    Ok(Some((first.base, next)))
+    Ok(Some(next))
 }

@@ -1,5 +1,6 @@
-//! A sealed volume of which little is alive is copied into a fresh one, so
-//! that what is dead gives its disk back.
+//! Sealed volumes of which little is alive are copied into a fresh one, so
+//! that what is dead gives its disk back; several into one, so that many small
+//! volumes do not pile up.
 
 use super::{
     catalog::Partition,
@@ -24,8 +25,8 @@ struct Moved {
     new: Extent,
 }
 
-/// Copies what is alive in `id` into a volume of its own and deletes `id`.
-pub(super) fn copy(store: &Store, id: VolumeId) -> Result<(), EngineError> {
+/// Copies what is alive in `ids` into one fresh volume and deletes them.
+pub(super) fn copy(store: &Store, ids: &[VolumeId]) -> Result<(), EngineError> {
     let to = seal::reserve(store)?;
     let dir = store.volumes.dir(to);
     let beside = dir.with_extension("new");
@@ -35,7 +36,7 @@ pub(super) fn copy(store: &Store, id: VolumeId) -> Result<(), EngineError> {
         for (index, partition) in topic.partitions.iter().enumerate() {
             let (start, olds) = {
                 let shared = partition.shared.read();
-                let of = |e: &&Extent| e.volume == id && e.end > shared.start;
+                let of = |e: &&Extent| ids.contains(&e.volume) && e.end > shared.start;
                 (shared.start, shared.extents.iter().filter(of).copied().collect::<Vec<_>>())
             };
             for old in olds {
@@ -48,9 +49,9 @@ pub(super) fn copy(store: &Store, id: VolumeId) -> Result<(), EngineError> {
     drop(fresh);
     seal::snapshot(store, to, &beside)?;
     seal::publish(&beside, &dir)?;
-    take_over(store, id, to, &moved)?;
-    store.meters.volumes_copied.inc();
-    seal::finish_deletion(store, id)
+    take_over(store, ids, to, &moved)?;
+    store.meters.volumes_copied.add(ids.len() as u64);
+    ids.iter().try_for_each(|id| seal::finish_deletion(store, *id))
 }
 
 fn copy_extent(
@@ -99,7 +100,12 @@ fn copy_extent(
 
 /// The copies take the place of the originals: in the catalogue in one step,
 /// and then for readers.
-fn take_over(store: &Store, id: VolumeId, to: VolumeId, moved: &[Moved]) -> Result<(), EngineError> {
+fn take_over(
+    store: &Store,
+    ids: &[VolumeId],
+    to: VolumeId,
+    moved: &[Moved],
+) -> Result<(), EngineError> {
     let _admin = store.admin.lock();
     let mut change = Change::default();
     let alive = |m: &&Moved| store.catalog.find(&m.topic.topic()).is_ok();
@@ -108,7 +114,9 @@ fn take_over(store: &Store, id: VolumeId, to: VolumeId, moved: &[Moved]) -> Resu
         change.remove_extent(place, m.old.first);
         change.extent(place, &m.new);
     }
-    let created = store.volumes.row(id).map_or((store.clock)(), |row| row.created);
+    // Taken together they are as old as the newest of them.
+    let created = ids.iter().filter_map(|id| store.volumes.row(*id)).map(|row| row.created).max();
+    let created = created.unwrap_or_else(|| (store.clock)());
     let sealed = VolumeRow {
         state: VolumeState::Sealed,
         created,
@@ -117,18 +125,20 @@ fn take_over(store: &Store, id: VolumeId, to: VolumeId, moved: &[Moved]) -> Resu
     };
     let deleting = VolumeRow::new(VolumeState::Deleting, created);
     change.volume(to, &sealed);
-    change.volume(id, &deleting);
-    drop_dead(store, id, &mut change);
+    for id in ids {
+        change.volume(*id, &deleting);
+        drop_dead(store, *id, &mut change);
+    }
     store.meta.commit(change)?;
     store.volumes.set_row(to, sealed);
-    store.volumes.set_row(id, deleting);
+    ids.iter().for_each(|id| store.volumes.set_row(*id, deleting));
     for m in moved {
         let mut shared = m.topic.partitions[m.partition].shared.write();
         for extent in shared.extents.iter_mut().filter(|e| **e == m.old) {
             *extent = m.new;
         }
     }
-    forget_dead(store, id);
+    ids.iter().for_each(|id| forget_dead(store, *id));
     Ok(())
 }
 

@@ -137,18 +137,15 @@ fn move_start(partition: &Partition, start: Offset) {
     shared.start = shared.start.max(start);
 }
 
-/// Deletes sealed volumes in which nothing is alive, and copies one in which
+/// Deletes sealed volumes in which nothing is alive, and copies those in which
 /// little is.
 fn reap(store: &Store) -> Result<(), EngineError> {
     let topics: Vec<Arc<TopicState>> = store.catalog.all();
     let live: BTreeMap<VolumeId, u64> = retention::live_by_volume(&topics);
-    let mut copied = false;
+    let mut sealed = vec![];
     for (id, row) in store.volumes.rows() {
-        if row.state != VolumeState::Sealed && row.state != VolumeState::Lost {
-            continue;
-        }
-        match live.get(&id) {
-            None => {
+        match (live.get(&id), row.state) {
+            (None, VolumeState::Sealed | VolumeState::Lost) => {
                 // Said in the marks first: a start beyond it is durable.
                 store.store_marks(false)?;
                 let mut change = Change::default();
@@ -156,16 +153,13 @@ fn reap(store: &Store) -> Result<(), EngineError> {
                 seal::delete(store, id, change)?;
                 copy::forget_dead(store, id);
             }
-            Some(live)
-                if !copied
-                    && row.state == VolumeState::Sealed
-                    && retention::mostly_dead(*live, row.bytes) =>
-            {
-                copied = true;
-                copy::copy(store, id)?;
-            }
-            Some(_) => {}
+            (Some(live), VolumeState::Sealed) => sealed.push((id, *live, row.bytes)),
+            _ => {}
         }
     }
-    Ok(())
+    let worth = retention::worth_copying(&sealed, store.config.roll_bytes);
+    if worth.is_empty() || store.may_write().is_err() {
+        return Ok(());
+    }
+    copy::copy(store, &worth)
 }

@@ -192,7 +192,7 @@ impl Opening<'_> {
         if dir.join("db").is_file() {
             guard::prepare(&dir)?;
             if let Some(clean) = marks.and_then(|m| m.clean) {
-                same_length(&dir, clean.meta_len)?;
+                not_shorter(&dir, clean.meta_len)?;
             }
             if let Err(EngineError::Damaged(what)) = guard::inspect(&dir) {
                 self.losses.accept(what, None)?;
@@ -260,7 +260,7 @@ impl Opening<'_> {
                 }
                 VolumeState::Sealed => {
                     let len = disk::len(&id.dir(&self.config.data_dir).join("db"));
-                    if len != row.len {
+                    if len < row.len {
                         let what = format!("volume {id} has {len} bytes, {} were sealed", row.len);
                         self.losses.accept(what, Some(id))?;
                         loss::lose_sealed(&self.losses, id, row, &mut rows, &mut change)?;
@@ -311,7 +311,7 @@ impl Opening<'_> {
             guard::prepare(dir)?;
         }
         if let Some(clean) = marks.and_then(|m| m.clean).filter(|c| c.active == id) {
-            same_length(dir, clean.active_len)?;
+            not_shorter(dir, clean.active_len)?;
         }
         let walk = guard::inspect(dir)?;
         tracing::debug!(volume = %id, ?walk, "walked the log of an unsealed volume");
@@ -339,10 +339,11 @@ impl Opening<'_> {
     }
 }
 
-fn same_length(dir: &Path, expected: u64) -> Result<(), EngineError> {
+/// sled may lengthen a log when it opens it, but never shortens it then.
+fn not_shorter(dir: &Path, expected: u64) -> Result<(), EngineError> {
     let file = dir.join("db");
     let len = disk::len(&file);
-    if len == expected {
+    if len >= expected {
         return Ok(());
     }
     Err(EngineError::Damaged(format!(

@@ -134,7 +134,9 @@ fn search(
     time: Timestamp,
 ) -> Result<Option<Offset>, EngineError> {
     let volume = store.volumes.get(extent.volume)?;
-    let index = volume.index(place)?;
+    let mut index = volume.index(place)?;
+    // A volume that is a copy may hold several extents.
+    index.retain(|e| (extent.first..extent.end).contains(&e.offset));
     // The last entry before which everything is older than `time`.
     let before = index.partition_point(|e| e.newest_before < time);
     let hint = before.checked_sub(1).and_then(|at| index.get(at)).map_or(extent.first, |e| e.offset);

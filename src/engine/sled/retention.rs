@@ -70,6 +70,31 @@ pub(super) fn mostly_dead(live: u64, all: u64) -> bool {
     u128::from(live) * 100 < u128::from(all) * 30
 }
 
+/// Small volumes, each otherwise too live to be copied, that are put together
+/// once there are this many.
+const SMALL_VOLUMES: usize = 8;
+
+/// Which sealed volumes are worth copying into one: those that are mostly
+/// dead; small ones join them, or make a copy of their own when many. At most
+/// half a volume's worth of live bytes. Rows: volume, live bytes, all bytes.
+pub(super) fn worth_copying(sealed: &[(VolumeId, u64, u64)], roll_bytes: u64) -> Vec<VolumeId> {
+    let dead = |(_, live, all): &(VolumeId, u64, u64)| mostly_dead(*live, *all);
+    let small = |(_, live, _): &(VolumeId, u64, u64)| *live < roll_bytes / 16;
+    let due = sealed.iter().any(dead) || sealed.iter().filter(|v| small(v)).count() >= SMALL_VOLUMES;
+    if !due {
+        return vec![];
+    }
+    let mut room = roll_bytes / 2;
+    let mut chosen = vec![];
+    for volume in sealed.iter().filter(|v| dead(v) || small(v)) {
+        if volume.1 <= room || chosen.is_empty() {
+            room = room.saturating_sub(volume.1);
+            chosen.push(volume.0);
+        }
+    }
+    chosen
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{catalog::ActivePart, volume::{Extent, IndexEntry}};
@@ -137,6 +162,20 @@ mod tests {
     #[test]
     fn a_jump_of_the_clock_back_keeps_everything() {
         assert_eq!(start(Some(1_000), None, -5_000), 0);
+    }
+
+    #[test]
+    fn dead_and_small_volumes_are_put_together_within_bounds() {
+        let v = |id, live, all| (VolumeId(id), live, all);
+        assert_eq!(worth_copying(&[v(1, 90, 100), v(2, 50, 100)], 160), []);
+        assert_eq!(worth_copying(&[v(1, 9, 9), v(2, 20, 100), v(3, 70, 100)], 160), [
+            VolumeId(1),
+            VolumeId(2)
+        ]);
+        let small: Vec<_> = (0..8).map(|id| v(id, 5, 5)).collect();
+        assert_eq!(worth_copying(&small[..7], 160), []);
+        assert_eq!(worth_copying(&small, 160).len(), 8);
+        assert_eq!(worth_copying(&[v(1, 60, 300), v(2, 60, 300)], 160), [VolumeId(1)]);
     }
 
     #[test]

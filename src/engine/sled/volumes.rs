@@ -207,7 +207,7 @@ impl Volumes {
         let row = row.ok_or_else(|| EngineError::Damaged(format!("volume {id} is not listed")))?;
         let dir = self.dir(id);
         let len = disk::len(&dir.join("db"));
-        if row.state == VolumeState::Sealed && row.len != len {
+        if row.state == VolumeState::Sealed && len < row.len {
             return Err(EngineError::Damaged(format!(
                 "volume {id} has {len} bytes, {} were sealed",
                 row.len

@@ -134,8 +134,8 @@ async fn a_flipped_byte_is_never_passed_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_tail_is_refused_until_it_is_accepted() {
     let (home, values) = filled().await;
-    let active = home.volumes().pop().unwrap();
-    let db = active.join("db");
+    let marks = super::super::marks::Marks::load(&home.data().join("marks")).unwrap().unwrap();
+    let db = marks.clean.unwrap().active.dir(home.data()).join("db");
     let before = fs::metadata(&db).unwrap().len();
     fs::File::options().write(true).open(&db).unwrap().set_len(before / 2).unwrap();
     let refused = home.try_open().await.map(drop).unwrap_err();

@@ -134,3 +134,26 @@ async fn small_values_are_merged_behind_and_read_the_same() {
     assert_eq!(report.findings, []);
     assert!(report.batches < 200, "{} batches", report.batches);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_old_volumes_again_and_again_does_not_grow_them() {
+    let mut home = Home::new();
+    home.config.open_sealed = 1;
+    let engine = home.open().await;
+    let topic = engine.create_topic(&name("t"), &config(1)).await.unwrap();
+    let values = fill(&engine, &topic, 0, 20).await;
+    until("volumes were sealed", || home.volumes().len() > 3).await;
+    let budget = ReadBudget { records: 1, bytes: 1 };
+    let read_both = async || {
+        for from in [10, values.len() as u64 / 2] {
+            engine.read(&topic, PartitionId(0), Offset(from), budget).await.unwrap();
+        }
+    };
+    read_both().await;
+    let before = home.disk();
+    for _ in 0..20 {
+        read_both().await;
+    }
+    assert!(home.disk() <= before + (4 << 20), "{} -> {}", before, home.disk());
+    engine.close().await;
+}
