@@ -19,6 +19,9 @@ use std::{
 };
 use tokio::sync::oneshot;
 
+/// Entries of the state table, idempotency keys aside.
+const TABLE_MAX: usize = 100_000;
+
 /// Where an answer goes.
 pub(super) type ReplyTo<T> = oneshot::Sender<Result<T, EngineError>>;
 
@@ -82,7 +85,8 @@ pub(super) struct Planner<'a> {
     /// Entries that are applied but not durable yet.
     pub(super) pending: &'a mut HashMap<RawKey, Option<Entry>>,
     pub(super) now: Timestamp,
-    pub(super) table_max: usize,
+    /// Idempotency keys that may be remembered.
+    pub(super) named_max: usize,
 }
 
 /// A request that was planned.
@@ -178,8 +182,8 @@ impl Draft {
         reply: ReplyTo<()>,
     ) {
         let added = changes.iter().filter(|c| c.entry.is_some()).count();
-        if added > 0 && planner.entries() + added > planner.table_max {
-            drop(reply.send(Err(EngineError::TableFull(planner.table_max))));
+        if added > 0 && planner.others() + added > TABLE_MAX {
+            drop(reply.send(Err(EngineError::TableFull(TABLE_MAX))));
             return;
         }
         for change in changes {
@@ -288,8 +292,14 @@ impl Draft {
 }
 
 impl Planner<'_> {
-    fn entries(&self) -> usize {
-        self.table.len() + self.pending.len()
+    /// Idempotency keys that are remembered.
+    fn named(&self) -> usize {
+        self.table.named() + self.pending.keys().filter(|k| idempotency::is_key(k)).count()
+    }
+
+    /// Entries of the table that are not idempotency keys.
+    fn others(&self) -> usize {
+        self.table.len() + self.pending.len() - self.named()
     }
 
     fn remembered(
@@ -303,8 +313,8 @@ impl Planner<'_> {
             None => self.table.get(&key, self.now),
         };
         let Some(entry) = entry else {
-            let full = self.entries() >= self.table_max;
-            return if full { Err(EngineError::IdempotencyFull(self.table_max)) } else { Ok(None) };
+            let full = self.named() >= self.named_max;
+            return if full { Err(EngineError::IdempotencyFull(self.named_max)) } else { Ok(None) };
         };
         let (digest, answer) = idempotency::decode(&entry.value)
             .ok_or_else(|| EngineError::Damaged("an idempotency key's entry".to_owned()))?;

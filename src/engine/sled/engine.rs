@@ -231,7 +231,10 @@ impl Engine for SledEngine {
         let altered = self
             .beside(move |store| {
                 let _admin = store.admin.lock();
-                let topic = Topic { config, ..Topic::clone(&state.topic()) };
+                let old = state.topic();
+                let fixed = (old.config.partitions, old.config.keyed);
+                let config = TopicConfig { partitions: fixed.0, keyed: fixed.1, ..config };
+                let topic = Topic { config, ..Topic::clone(&old) };
                 let mut change = super::meta::Change::default();
                 change.topic(&topic);
                 store.meta.commit(change)?;

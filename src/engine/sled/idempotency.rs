@@ -19,6 +19,11 @@ pub(super) fn key(topic: TopicId, name: &IdempotencyKey) -> RawKey {
     raw_key(SPACE, &[&topic.0.to_be_bytes()[..], text].concat())
 }
 
+/// Whether an entry of the table is that of an append.
+pub(super) fn is_key(key: &[u8]) -> bool {
+    key.strip_prefix(SPACE.as_bytes()).is_some_and(|rest| rest.starts_with(&[0]))
+}
+
 /// What is to be remembered.
 pub(super) fn encode(digest: &BodyDigest, appended: &Appended) -> Vec<u8> {
     let mut out = Vec::with_capacity(24 + appended.parts.len() * PART);

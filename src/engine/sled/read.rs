@@ -63,7 +63,7 @@ fn collect(
     let corrupt = |_| hole(place, range.start);
     let end = range.end.min(extent.end);
     let mut chunk = ReadChunk { batches: vec![], next: range.start };
-    let (mut records, mut bytes) = (u64::from(budget.records), budget.bytes);
+    let (mut records, mut bytes) = (u64::from(budget.records.max(1)), budget.bytes);
     while chunk.next < end && records > 0 {
         let found = volume.batch_at(place, chunk.next)?;
         let Some((_, batch)) = found.filter(|(head, _)| head.base <= chunk.next) else {

@@ -7,7 +7,7 @@
 //! sealed the whole table is written to the file `state`, so that no sealed
 //! volume is needed to know it.
 
-use super::{config::VALUE_BYTES, disk};
+use super::{config::VALUE_BYTES, disk, idempotency};
 use crate::{domain::Timestamp, engine::EngineError};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,6 +42,8 @@ pub(super) struct Change {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     entries: BTreeMap<RawKey, Entry>,
+    /// How many of them are idempotency keys, which have a bound of their own.
+    named: usize,
     by_expiry: BTreeSet<(Timestamp, RawKey)>,
 }
 
@@ -52,6 +54,11 @@ impl Table {
 
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How many idempotency keys there are.
+    pub(super) fn named(&self) -> usize {
+        self.named
     }
 
     /// The entries of a namespace, in order: key without namespace, entry.
@@ -73,9 +80,14 @@ impl Table {
                 }
                 let expires = entry.expires;
                 let old = self.entries.insert(change.key.clone(), entry);
+                self.named += usize::from(old.is_none() && idempotency::is_key(&change.key));
                 old.filter(|old| old.expires != expires)
             }
-            None => self.entries.remove(&change.key),
+            None => {
+                let old = self.entries.remove(&change.key);
+                self.named -= usize::from(old.is_some() && idempotency::is_key(&change.key));
+                old
+            }
         };
         if let Some(at) = old.and_then(|old| old.expires) {
             self.by_expiry.remove(&(at, change.key));
@@ -91,6 +103,7 @@ impl Table {
             }
             if let Some((_, key)) = self.by_expiry.pop_first() {
                 self.entries.remove(&key);
+                self.named -= usize::from(idempotency::is_key(&key));
             }
         }
         most

@@ -141,13 +141,17 @@ impl Writer {
         let now = (self.store.clock)().max(self.last);
         self.last = now;
         self.sequence += 1;
+        if self.store.table.read().named() >= self.store.config.idempotency_max {
+            // Those that expired need not wait for the keeper's round.
+            self.store.table.write().expire(now, usize::MAX);
+        }
         let table = self.store.table.read();
         let mut planner = Planner {
             catalog: &self.store.catalog,
             table: &table,
             pending: &mut self.pending,
             now,
-            table_max: self.store.config.idempotency_max,
+            named_max: self.store.config.idempotency_max,
         };
         let mut draft = Draft::default();
         for job in jobs {

@@ -1,6 +1,7 @@
 //! Tests of the engine on real stores in temporary directories, with volumes
 //! so small that rolls, seals, trims and copies happen all the time.
 
+mod contract;
 mod damage;
 mod volumes;
 

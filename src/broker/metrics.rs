@@ -1,0 +1,120 @@
+//! What the broker counts.
+
+use crate::{
+    domain::Durability,
+    runtime::{
+        Metrics,
+        metrics::{COUNTS, Counter, Gauge, Histogram, SECONDS},
+    },
+};
+use std::time::Duration;
+
+/// The broker's metric handles.
+pub(super) struct BrokerMetrics {
+    synced: PublishMetrics,
+    buffered: PublishMetrics,
+    pub(super) refused: Counter,
+    pub(super) publish_failed: Counter,
+    pub(super) inflight_bytes: Gauge,
+    pub(super) inflight_requests: Gauge,
+    read_records: Counter,
+    read_bytes: Counter,
+    read_seconds: Histogram,
+    pub(super) lost_records: Counter,
+    pub(super) readers: Gauge,
+}
+
+/// Publishes of one durability.
+struct PublishMetrics {
+    records: Counter,
+    bytes: Counter,
+    seconds: Histogram,
+    batch: Histogram,
+}
+
+impl PublishMetrics {
+    fn new(metrics: &Metrics, durability: &str) -> PublishMetrics {
+        let labels = &[("durability", durability)];
+        PublishMetrics {
+            records: metrics.counter(
+                "tidegate_published_records_total",
+                "Records that were acknowledged.",
+                labels,
+            ),
+            bytes: metrics.counter(
+                "tidegate_published_bytes_total",
+                "Packed bytes of records that were acknowledged.",
+                labels,
+            ),
+            seconds: metrics.histogram(
+                "tidegate_publish_seconds",
+                "From handing an atomic publish to the engine to its acknowledgement.",
+                labels,
+                SECONDS,
+            ),
+            batch: metrics.histogram(
+                "tidegate_publish_batch_records",
+                "Records of one atomic publish.",
+                labels,
+                COUNTS,
+            ),
+        }
+    }
+}
+
+impl BrokerMetrics {
+    pub(super) fn new(metrics: &Metrics) -> BrokerMetrics {
+        let counter = |name, help| metrics.counter(name, help, &[]);
+        let gauge = |name, help| metrics.gauge(name, help, &[]);
+        BrokerMetrics {
+            synced: PublishMetrics::new(metrics, "synced"),
+            buffered: PublishMetrics::new(metrics, "buffered"),
+            refused: counter(
+                "tidegate_publish_refused_total",
+                "Publishes refused because too much was in flight.",
+            ),
+            publish_failed: counter(
+                "tidegate_publish_failed_total",
+                "Atomic publishes that the engine did not acknowledge.",
+            ),
+            inflight_bytes: gauge("tidegate_inflight_bytes", "Bytes of request bodies in memory."),
+            inflight_requests: gauge("tidegate_inflight_publishes", "Publishes under way."),
+            read_records: counter("tidegate_read_records_total", "Records given to readers."),
+            read_bytes: counter("tidegate_read_bytes_total", "Packed bytes given to readers."),
+            read_seconds: metrics.histogram(
+                "tidegate_read_seconds",
+                "Time of one read from the engine.",
+                &[],
+                SECONDS,
+            ),
+            lost_records: counter(
+                "tidegate_reader_lost_records_total",
+                "Offsets that readers were told they have missed.",
+            ),
+            readers: gauge("tidegate_readers", "Readers that are open: pages, polls and streams."),
+        }
+    }
+
+    pub(super) fn published(
+        &self,
+        durability: Durability,
+        records: usize,
+        bytes: usize,
+        took: Duration,
+    ) {
+        let of = match durability {
+            Durability::Synced => &self.synced,
+            Durability::Buffered => &self.buffered,
+        };
+        of.records.add(records as u64);
+        of.bytes.add(bytes as u64);
+        of.seconds.observe_time(took);
+        of.batch.observe(records as f64);
+    }
+
+    pub(super) fn read(&self, records: u64, bytes: usize, took: Duration) {
+        self.read_records.add(records);
+        self.read_bytes.add(bytes as u64);
+        self.read_seconds.observe_time(took);
+    }
+}

@@ -1,0 +1,106 @@
+//! The use-cases that every transport calls: topics, publishing, reading, and
+//! how much of them may be under way at once. Knows no transport and no JSON;
+//! it is handed `domain` types and answers in them.
+
+mod admission;
+mod error;
+mod metrics;
+mod publish;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod topics;
+mod turns;
+
+pub use admission::Permit;
+pub use error::{BrokerError, Overload, RecordFault};
+pub use publish::{PublishBuilder, Published};
+pub use reader::{ReadEvent, ReadFrom, ReadRequest, Reader};
+pub use topics::{Ensured, TopicView, TrimTo};
+
+use crate::{
+    domain::{IdempotencyKey, Limits, TopicName},
+    engine::{BodyDigest, Engine, Health, Idempotency, Promises, Topic},
+    runtime::Metrics,
+};
+use admission::Admission;
+use metrics::BrokerMetrics;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
+use turns::Turns;
+
+/// The use-cases over one engine.
+pub struct Broker {
+    engine: Arc<dyn Engine>,
+    limits: Limits,
+    admission: Admission,
+    /// Reads at work; one more waits its turn.
+    reads: Semaphore,
+    turns: Turns,
+    /// Held while a topic is made, so that the bounds on their number hold.
+    creation: tokio::sync::Mutex<()>,
+    metrics: BrokerMetrics,
+}
+
+impl Broker {
+    /// A broker over `engine`, within `limits`.
+    #[must_use]
+    pub fn new(engine: Arc<dyn Engine>, limits: Limits, metrics: &Metrics) -> Arc<Broker> {
+        let counted = BrokerMetrics::new(metrics);
+        Arc::new(Broker {
+            engine,
+            admission: Admission::new(limits.inflight_bytes, limits.inflight_requests, &counted),
+            reads: Semaphore::new(limits.concurrent_reads.clamp(1, Semaphore::MAX_PERMITS)),
+            turns: Turns::default(),
+            creation: tokio::sync::Mutex::new(()),
+            metrics: counted,
+            limits,
+        })
+    }
+
+    /// The bounds it works within.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// `memory`, `sled` or `kafka`.
+    #[must_use]
+    pub fn engine_name(&self) -> &'static str {
+        self.engine.name()
+    }
+
+    /// Where the engine differs from others.
+    #[must_use]
+    pub fn promises(&self) -> Promises {
+        self.engine.promises()
+    }
+
+    /// Whether the engine can do its work now.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.engine.health()
+    }
+
+    /// A topic by name, at once. `Engine(TopicUnknown)` if there is none.
+    pub fn topic(&self, name: &TopicName) -> Result<Arc<Topic>, BrokerError> {
+        Ok(self.engine.topic(name)?)
+    }
+
+    /// Takes `bytes` of the memory for request bodies, and a place among the
+    /// publishes under way; both come back when the permit is dropped.
+    /// Answers `Overloaded` at once where there is no room.
+    pub fn admit(&self, bytes: usize) -> Result<Permit, BrokerError> {
+        self.admission.admit(bytes).map_err(|overload| {
+            self.metrics.refused.inc();
+            BrokerError::Overloaded(overload)
+        })
+    }
+
+    /// What makes a publish happen once: its key and the digest of its body.
+    #[must_use]
+    pub fn idempotency(&self, key: IdempotencyKey, digest: BodyDigest) -> Idempotency {
+        let ttl = Duration::from_millis(self.limits.idempotency_ttl_ms);
+        Idempotency { key, digest, ttl }
+    }
+}

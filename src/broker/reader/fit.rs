@@ -1,0 +1,119 @@
+//! Cuts what an engine read to the budget and the end that a reader has: an
+//! engine answers whole batches, a page promises an exact number.
+
+use crate::{
+    domain::{CorruptRecord, Offset, RecordBatch},
+    engine::{ReadBudget, ReadChunk},
+};
+
+/// `chunk` from `from` on, within `budget` and before `end`; but one record in
+/// any case, if there is one.
+pub(super) fn fit(
+    chunk: ReadChunk,
+    from: Offset,
+    budget: ReadBudget,
+    end: Option<Offset>,
+) -> Result<ReadChunk, CorruptRecord> {
+    let mut fitted = ReadChunk { batches: Vec::with_capacity(chunk.batches.len()), next: from };
+    let mut left = budget;
+    for batch in chunk.batches {
+        let Some(batch) = batch.from_offset(from)? else { continue };
+        let to_end = end.map_or(u64::MAX, |end| end.since(batch.base));
+        let most = u64::from(left.records).min(to_end).min(u64::from(batch.count)) as u32;
+        let count = within(&batch, most, left.bytes, fitted.batches.is_empty())?;
+        if count == 0 {
+            return Ok(fitted);
+        }
+        let whole = count == batch.count;
+        let taken = if whole { batch } else { batch.truncated(count)? };
+        left.records -= count;
+        left.bytes = left.bytes.saturating_sub(taken.body.len());
+        fitted.next = taken.end();
+        fitted.batches.push(taken);
+        if !whole {
+            return Ok(fitted);
+        }
+    }
+    // Beyond the last record there may be offsets without any.
+    fitted.next = end.map_or(chunk.next, |end| chunk.next.min(end)).max(fitted.next);
+    Ok(fitted)
+}
+
+/// How many records of `batch`, at most `most`, have room in `bytes`. The
+/// `first` of a read has room in any case.
+fn within(
+    batch: &RecordBatch,
+    most: u32,
+    bytes: usize,
+    first: bool,
+) -> Result<u32, CorruptRecord> {
+    if most == batch.count && batch.body.len() <= bytes {
+        return Ok(most);
+    }
+    let mut used = 0;
+    for (n, raw) in (0..most).zip(batch.raw()) {
+        used += raw?.1.len();
+        if used > bytes && !(first && n == 0) {
+            return Ok(n);
+        }
+    }
+    Ok(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{PackedRecords, RecordDraft, Timestamp, ValueKind};
+
+    fn batch(base: u64, count: u32) -> RecordBatch {
+        let mut packed = PackedRecords::default();
+        for _ in 0..count {
+            let draft = RecordDraft {
+                partition: None,
+                timestamp: None,
+                key: None,
+                headers: vec![],
+                kind: ValueKind::Text,
+                value: b"123456789".as_slice().into(),
+            };
+            packed.push(&draft, 100).unwrap();
+        }
+        let body = packed.into_body().into();
+        RecordBatch { base: Offset(base), count, appended: Timestamp::EPOCH, body }
+    }
+
+    /// Offsets of what is left, and the next one, of batches 0-4 and 7-9 with
+    /// a gap up to 12. A record has 10 bytes.
+    fn fitted(from: u64, records: u32, bytes: usize, end: Option<u64>) -> (Vec<u64>, u64) {
+        let chunk = ReadChunk { batches: vec![batch(0, 5), batch(7, 3)], next: Offset(12) };
+        let budget = ReadBudget { records, bytes };
+        let chunk = fit(chunk, Offset(from), budget, end.map(Offset)).unwrap();
+        let offsets = chunk.batches.iter().flat_map(RecordBatch::iter);
+        (offsets.map(|item| item.unwrap().0.0).collect(), chunk.next.0)
+    }
+
+    #[test]
+    fn a_budget_that_suffices_leaves_all_and_the_gap_behind_it() {
+        assert_eq!(fitted(0, 100, 1_000, None), (vec![0, 1, 2, 3, 4, 7, 8, 9], 12));
+        assert_eq!(fitted(3, 5, 1_000, None), (vec![3, 4, 7, 8, 9], 12));
+    }
+
+    #[test]
+    fn records_are_counted_exactly() {
+        assert_eq!(fitted(0, 1, 1_000, None), (vec![0], 1));
+        assert_eq!(fitted(0, 6, 1_000, None), (vec![0, 1, 2, 3, 4, 7], 8));
+    }
+
+    #[test]
+    fn bytes_are_kept_but_for_one_record() {
+        assert_eq!(fitted(0, 100, 35, None), (vec![0, 1, 2], 3));
+        assert_eq!(fitted(0, 100, 1, None), (vec![0], 1));
+    }
+
+    #[test]
+    fn nothing_comes_from_beyond_the_end() {
+        assert_eq!(fitted(0, 100, 1_000, Some(8)), (vec![0, 1, 2, 3, 4, 7], 8));
+        assert_eq!(fitted(0, 100, 1_000, Some(6)), (vec![0, 1, 2, 3, 4], 5));
+        assert_eq!(fitted(0, 100, 1_000, Some(11)), (vec![0, 1, 2, 3, 4, 7, 8, 9], 11));
+    }
+}

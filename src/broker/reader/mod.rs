@@ -1,0 +1,147 @@
+//! Reading: a cursor over the log, the one way in which every transport reads.
+//!
+//! ```text
+//!   open ──► next ──► next ──► … None (at the tail) ──► wait ──► next …
+//!            Records | Lost            cursor() at any time
+//! ```
+//!
+//! A reader holds places, not records, so a slow one costs nothing and misses
+//! nothing that the topic keeps; what it does miss it is told.
+
+mod fit;
+mod lane;
+mod open;
+
+pub use open::{ReadFrom, ReadRequest};
+
+use super::{Broker, BrokerError};
+use crate::{
+    domain::{Cursor, LostRange, PartitionId, RecordBatch, TopicPositions},
+    engine::{ReadBudget, Topic},
+};
+use futures_util::future::select_all;
+use lane::Lane;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// No partition's share of a budget is cut below this many bytes, lest many
+/// partitions make many small reads.
+const LEAST_SHARE_BYTES: usize = 64 << 10;
+
+/// What a reader comes to next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadEvent {
+    /// Records of one partition.
+    Records {
+        /// The topic.
+        topic: Arc<Topic>,
+        /// The partition.
+        partition: PartitionId,
+        /// In order, none empty.
+        batches: Vec<RecordBatch>,
+    },
+    /// Records of one partition that the reader will never see; said before
+    /// the next record.
+    Lost {
+        /// The topic.
+        topic: Arc<Topic>,
+        /// The partition.
+        partition: PartitionId,
+        /// Which, and why.
+        range: LostRange,
+    },
+}
+
+/// A reader of some partitions.
+pub struct Reader {
+    broker: Arc<Broker>,
+    /// Never empty. Partitions of one topic lie together.
+    lanes: Vec<Lane>,
+    /// Whose turn it is.
+    turn: usize,
+    /// How many lanes had something to read when the round began.
+    ready: usize,
+}
+
+impl Reader {
+    fn new(broker: Arc<Broker>, lanes: Vec<Lane>) -> Reader {
+        // Pages that follow each other by cursor are readers of their own. That
+        // each begins at another lane keeps a busy partition from taking every
+        // page: the sum moves on with every record that is read.
+        let read: u64 = lanes.iter().fold(0, |sum, lane| sum.wrapping_add(lane.at().next.0));
+        let turn = (read % lanes.len().max(1) as u64) as usize;
+        broker.metrics.readers.add(1);
+        Reader { broker, lanes, turn, ready: 0 }
+    }
+
+    /// Ends the reader where the tails are now: `next` answers `None` there
+    /// for good, and `wait` is of no use any more.
+    pub fn stop_at_tail(&mut self) {
+        self.lanes.iter_mut().for_each(Lane::stop_at_tail);
+    }
+
+    /// The next event, without waiting; `None` at the tail of all partitions.
+    /// A budget is never exceeded, but that one record comes in any case.
+    ///
+    /// An error ends the reader: `Engine(TopicUnknown)` when a topic was
+    /// deleted. What was read before it has been answered.
+    pub async fn next(&mut self, budget: ReadBudget) -> Result<Option<ReadEvent>, BrokerError> {
+        for _ in 0..self.lanes.len() {
+            if self.ready == 0 {
+                self.ready = self.lanes.iter().filter(|lane| lane.is_ready()).count().max(1);
+            }
+            let at = self.turn;
+            self.turn = (at + 1) % self.lanes.len();
+            let lane = &mut self.lanes[at];
+            let event = lane.next(&self.broker, share(budget, self.ready)).await?;
+            if self.turn == 0 {
+                self.ready = 0;
+            }
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits until `next` has something to say. Safe to drop.
+    pub async fn wait(&mut self) {
+        if self.lanes.iter_mut().any(|lane| lane.look()) {
+            return;
+        }
+        match self.lanes.as_mut_slice() {
+            [lane] => lane.moved().await,
+            lanes => {
+                let moved = lanes.iter_mut().map(|lane| Box::pin(lane.moved()));
+                select_all(moved).await;
+            }
+        }
+    }
+
+    /// Where the reader stands, after all that `next` has answered.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        let mut cursor = Cursor::default();
+        for lane in &self.lanes {
+            let topic = cursor.topics.entry(lane.topic().name.clone());
+            let positions = topic.or_insert_with(|| TopicPositions {
+                incarnation: lane.topic().incarnation,
+                partitions: BTreeMap::new(),
+            });
+            positions.partitions.insert(lane.partition(), lane.at());
+        }
+        cursor
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.broker.metrics.readers.add(-1);
+    }
+}
+
+/// One partition's part of a budget that `ready` of them share.
+fn share(budget: ReadBudget, ready: usize) -> ReadBudget {
+    let records = budget.records.div_ceil(u32::try_from(ready).unwrap_or(u32::MAX).max(1));
+    let bytes = (budget.bytes / ready.max(1)).max(budget.bytes.min(LEAST_SHARE_BYTES));
+    ReadBudget { records: records.max(1), bytes }
+}

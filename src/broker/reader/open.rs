@@ -1,0 +1,151 @@
+//! Opening a reader: which partitions, and where in them.
+
+use super::{Reader, lane::Lane};
+use crate::{
+    broker::{Broker, BrokerError},
+    domain::{Cursor, PartitionId, StartAt, TopicName, TopicPositions},
+    engine::{EngineError, Topic},
+};
+use std::sync::Arc;
+
+/// Where a reader begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// At the same place in every partition.
+    Start(StartAt),
+    /// Where another reader was.
+    Cursor(Cursor),
+}
+
+/// What is to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRequest {
+    /// From these topics, at least one.
+    pub topics: Vec<TopicName>,
+    /// Only these partitions, if named.
+    pub partitions: Option<Vec<PartitionId>>,
+    /// From here on.
+    pub from: ReadFrom,
+}
+
+impl Reader {
+    /// Opens a reader, at once.
+    ///
+    /// `Engine(TopicUnknown | PartitionUnknown | OffsetOutOfRange)`,
+    /// `CursorForeign` or `CursorTopicGone` when it cannot be, and
+    /// `PartitionNeeded` for an offset in several partitions.
+    pub async fn open(broker: &Arc<Broker>, request: ReadRequest) -> Result<Reader, BrokerError> {
+        let mut lanes = vec![];
+        if let ReadFrom::Cursor(cursor) = &request.from {
+            check_topics(cursor, &request.topics)?;
+        }
+        for name in &request.topics {
+            let chosen = request.partitions.as_deref();
+            match &request.from {
+                ReadFrom::Start(start) => {
+                    let topic = broker.topic(name)?;
+                    start_topic(broker, &topic, chosen, *start, &mut lanes).await?;
+                }
+                ReadFrom::Cursor(cursor) => {
+                    let Some(positions) = cursor.topics.get(name) else { continue };
+                    let topic = same_topic(broker, name, positions)?;
+                    resume_topic(broker, &topic, chosen, positions, &mut lanes)?;
+                }
+            }
+        }
+        if lanes.is_empty() {
+            return Err(BrokerError::CursorForeign("there is no partition to read".to_owned()));
+        }
+        if let ReadFrom::Start(StartAt::Offset(_)) = request.from
+            && lanes.len() > 1
+        {
+            return Err(BrokerError::PartitionNeeded { partitions: lanes.len() as u32 });
+        }
+        Ok(Reader::new(Arc::clone(broker), lanes))
+    }
+}
+
+fn check_topics(cursor: &Cursor, asked: &[TopicName]) -> Result<(), BrokerError> {
+    let mut asked: Vec<&TopicName> = asked.iter().collect();
+    asked.sort_unstable();
+    asked.dedup();
+    if asked.iter().copied().eq(cursor.topics.keys()) {
+        return Ok(());
+    }
+    let of: Vec<&str> = cursor.topics.keys().map(TopicName::as_str).collect();
+    Err(BrokerError::CursorForeign(format!("the cursor is of other topics: {}", of.join(", "))))
+}
+
+/// The topic that the cursor speaks of, not another one of its name.
+fn same_topic(
+    broker: &Broker,
+    name: &TopicName,
+    positions: &TopicPositions,
+) -> Result<Arc<Topic>, BrokerError> {
+    match broker.engine.topic(name) {
+        Ok(topic) if topic.incarnation == positions.incarnation => Ok(topic),
+        Ok(_) | Err(EngineError::TopicUnknown(_)) => {
+            Err(BrokerError::CursorTopicGone(name.clone()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn start_topic(
+    broker: &Broker,
+    topic: &Arc<Topic>,
+    chosen: Option<&[PartitionId]>,
+    start: StartAt,
+    lanes: &mut Vec<Lane>,
+) -> Result<(), BrokerError> {
+    let all: Vec<PartitionId>;
+    let partitions = match chosen {
+        Some(chosen) => chosen,
+        None => {
+            all = topic.config.partitions.ids().collect();
+            &all
+        }
+    };
+    if matches!(start, StartAt::Offset(_)) && partitions.len() > 1 {
+        let partitions = topic.config.partitions.0;
+        return Err(BrokerError::PartitionNeeded { partitions });
+    }
+    for partition in partitions {
+        let (mut lane, view) = Lane::open(broker, topic, *partition)?;
+        lane.start(broker, &view, start).await?;
+        lanes.push(lane);
+    }
+    Ok(())
+}
+
+fn resume_topic(
+    broker: &Broker,
+    topic: &Arc<Topic>,
+    chosen: Option<&[PartitionId]>,
+    positions: &TopicPositions,
+    lanes: &mut Vec<Lane>,
+) -> Result<(), BrokerError> {
+    let name = &topic.name;
+    let foreign = |what: String| Err(BrokerError::CursorForeign(what));
+    if let Some(chosen) = chosen {
+        let mut chosen = chosen.to_vec();
+        chosen.sort_unstable();
+        if !chosen.iter().eq(positions.partitions.keys()) {
+            return foreign(format!("the cursor is of other partitions of topic '{name}'"));
+        }
+    }
+    for (partition, position) in &positions.partitions {
+        if !topic.config.partitions.contains(*partition) {
+            return foreign(format!("topic '{name}' has no partition {partition}"));
+        }
+        let (mut lane, view) = Lane::open(broker, topic, *partition)?;
+        if !lane.resume(&view, *position) {
+            let next = position.next;
+            return foreign(format!(
+                "offset {next} was never written in partition {partition} of topic '{name}'"
+            ));
+        }
+        lanes.push(lane);
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! The use-cases as specifications, over the reference engine, under virtual
+//! time where something waits.
+
+mod losses;
+mod publishing;
+mod reading;
+mod scripted;
+mod topics;
+
+use super::*;
+use crate::{
+    domain::{
+        Clock, PartitionCount, PartitionId, RecordDraft, StartAt, Timestamp, TopicConfig, ValueKind,
+    },
+    engine::{ReadBudget, memory::MemoryEngine},
+};
+use std::{sync::Arc, time::Duration};
+
+fn clock() -> Clock {
+    Arc::new(|| Timestamp::from_millis(1_000_000))
+}
+
+fn broker_with(limits: Limits) -> Arc<Broker> {
+    Broker::new(Arc::new(MemoryEngine::new(clock())), limits, &Metrics::default())
+}
+
+fn broker() -> Arc<Broker> {
+    broker_with(Limits::default())
+}
+
+fn name(name: &str) -> TopicName {
+    TopicName::new(name).unwrap()
+}
+
+fn partitions(n: u32) -> TopicConfig {
+    TopicConfig { partitions: PartitionCount(n), ..TopicConfig::default() }
+}
+
+async fn topic(broker: &Broker, called: &str, n: u32) -> Arc<Topic> {
+    broker.ensure_topic(&name(called), &partitions(n)).await.unwrap();
+    broker.topic(&name(called)).unwrap()
+}
+
+fn text(value: &str) -> RecordDraft<'_> {
+    RecordDraft {
+        partition: None,
+        timestamp: None,
+        key: None,
+        headers: vec![],
+        kind: ValueKind::Text,
+        value: value.as_bytes().into(),
+    }
+}
+
+fn keyed<'a>(key: &'a str, value: &'a str) -> RecordDraft<'a> {
+    RecordDraft { key: Some(key.as_bytes().into()), ..text(value) }
+}
+
+fn at(partition: u32, value: &str) -> RecordDraft<'_> {
+    RecordDraft { partition: Some(PartitionId(partition)), ..text(value) }
+}
+
+/// Publishes as one, and answers partition and offset of each record.
+async fn publish(broker: &Broker, to: &str, drafts: &[RecordDraft<'_>]) -> Vec<(u32, u64)> {
+    let mut publish = PublishBuilder::new(broker, broker.topic(&name(to)).unwrap(), None);
+    drafts.iter().for_each(|draft| publish.push(draft).unwrap());
+    let published = publish.commit(None).await.unwrap();
+    published.records().map(|(p, o, _)| (p.0, o.0)).collect()
+}
+
+async fn open(broker: &Arc<Broker>, topics: &[&str], start: StartAt) -> Reader {
+    let topics = topics.iter().map(|t| name(t)).collect();
+    let request = ReadRequest { topics, partitions: None, from: ReadFrom::Start(start) };
+    Reader::open(broker, request).await.unwrap()
+}
+
+fn budget(records: u32) -> ReadBudget {
+    ReadBudget { records, bytes: 1 << 20 }
+}
+
+/// An event as a line: `topic/partition: values` or `topic/partition lost a-b`.
+fn told(event: &ReadEvent) -> String {
+    match event {
+        ReadEvent::Records { topic, partition, batches } => {
+            let values = batches.iter().flat_map(|b| b.iter().map(|r| r.unwrap().1.value.to_vec()));
+            let values: Vec<_> = values.map(|v| String::from_utf8(v).unwrap()).collect();
+            format!("{}/{partition}: {}", topic.name, values.join(" "))
+        }
+        ReadEvent::Lost { topic, partition, range } => {
+            let (from, to, reason) = (range.from, range.to, range.reason);
+            format!("{}/{partition} lost {from}-{to} {reason:?}", topic.name)
+        }
+    }
+}
+
+/// All that can be read now, in the order in which it comes.
+async fn drain(reader: &mut Reader, records: u32) -> Vec<String> {
+    let mut lines = vec![];
+    while let Some(event) = reader.next(budget(records)).await.unwrap() {
+        lines.push(told(&event));
+    }
+    lines
+}
+
+async fn soon<T>(what: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(Duration::from_secs(1), what).await.ok()
+}

@@ -1,0 +1,155 @@
+//! The table of settings. A row here is all that a setting needs: its key in
+//! the file, flag and environment variable follow from its name.
+
+use super::setting::{Kind, Setting};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+const SECOND: u64 = 1_000;
+const HOUR: u64 = 3_600 * SECOND;
+const DAY: u64 = 24 * HOUR;
+
+const fn setting(key: &'static str, kind: Kind, help: &'static str) -> Setting {
+    Setting { key, help, kind, flag_only: false }
+}
+
+/// Every setting, in the order of `--help` and `--print-config`; those of a
+/// group stand together.
+pub static SETTINGS: &[Setting] = &[
+    setting("listen", Kind::Address(|c| &mut c.listen), "Where to listen; port 0 takes a free one"),
+    setting(
+        "insecure-listen-anywhere",
+        Kind::Flag(|c| &mut c.listen_anywhere),
+        "Allow addresses beyond loopback, though whoever reaches them may publish and read",
+    ),
+    setting("data-dir", Kind::Path(|c| &mut c.data_dir), "Where the store lies; made if absent"),
+    setting(
+        "engine",
+        Kind::Engine(|c| &mut c.engine),
+        "What keeps the records: sled (on disk) or memory (gone when the process ends)",
+    ),
+    setting(
+        "allowed-hosts",
+        Kind::List(|c| &mut c.http.allowed_hosts),
+        "Names that clients may call this gateway by, besides loopback and the address it listens \
+         on: names in the Host header, separated by commas",
+    ),
+    setting(
+        "http.max-connections",
+        Kind::Count(|c| &mut c.http.max_connections, 1, 1_000_000),
+        "Connections at once; one more is answered 503 and closed",
+    ),
+    setting(
+        "http.header-timeout",
+        Kind::Time(|c| &mut c.http.header_timeout, 100, HOUR),
+        "How long a client may take to send a request's headers",
+    ),
+    setting(
+        "http.body-idle-timeout",
+        Kind::Time(|c| &mut c.http.body_idle_timeout, 100, HOUR),
+        "How long a request's body may stand still",
+    ),
+    setting(
+        "http.keep-alive-timeout",
+        Kind::Time(|c| &mut c.http.keep_alive_timeout, 100, HOUR),
+        "How long a connection may be idle between requests",
+    ),
+    setting(
+        "http.shutdown-deadline",
+        Kind::Time(|c| &mut c.http.shutdown_deadline, 0, HOUR),
+        "How long a stop may take to finish what is in flight",
+    ),
+    setting(
+        "limits.body-bytes",
+        Kind::Memory(|c| &mut c.limits.body_bytes, KIB, GIB),
+        "The largest request body that is read as a whole; NDJSON streams have no bound",
+    ),
+    setting(
+        "limits.inflight-bytes",
+        Kind::Memory(|c| &mut c.limits.inflight_bytes, MIB, TIB),
+        "Bytes of request bodies in memory, all publishes together",
+    ),
+    setting(
+        "limits.inflight-requests",
+        Kind::Count(|c| &mut c.limits.inflight_requests, 1, 1_000_000),
+        "Publishes that may wait for the store at once",
+    ),
+    setting(
+        "limits.concurrent-reads",
+        Kind::Count(|c| &mut c.limits.concurrent_reads, 1, 10_000),
+        "Reads that may work at once; a waiting long poll does not count",
+    ),
+    setting(
+        "limits.topics",
+        Kind::Count(|c| &mut c.limits.topics, 1, 100_000),
+        "Topics of the gateway",
+    ),
+    setting(
+        "limits.partitions",
+        Kind::Count(|c| &mut c.limits.partitions, 1, 1_000_000),
+        "Partitions of all topics together",
+    ),
+    setting(
+        "limits.idempotency-ttl",
+        Kind::Millis(|c| &mut c.limits.idempotency_ttl_ms, SECOND, 7 * DAY),
+        "How long an Idempotency-Key is remembered",
+    ),
+    setting(
+        "sled.roll-bytes",
+        Kind::Bytes(|c| &mut c.sled.roll_bytes, 4 * MIB, 64 * GIB),
+        "The size at which a volume is sealed and the next begun",
+    ),
+    setting(
+        "sled.open-sealed",
+        Kind::Count(|c| &mut c.sled.open_sealed, 1, 1_024),
+        "Sealed volumes that are kept open for reading",
+    ),
+    setting(
+        "sled.cache-active-bytes",
+        Kind::Bytes(|c| &mut c.sled.cache_active, MIB, 64 * GIB),
+        "Cache of the volume that is being written",
+    ),
+    setting(
+        "sled.cache-meta-bytes",
+        Kind::Bytes(|c| &mut c.sled.cache_meta, MIB, 64 * GIB),
+        "Cache of the list of topics and volumes",
+    ),
+    setting(
+        "sled.cache-sealed-bytes",
+        Kind::Bytes(|c| &mut c.sled.cache_sealed, MIB, 64 * GIB),
+        "Cache of each sealed volume that is open",
+    ),
+    setting(
+        "sled.reserve-bytes",
+        Kind::Bytes(|c| &mut c.sled.reserve_bytes, MIB, TIB),
+        "Free disk space below which publishes are refused",
+    ),
+    setting(
+        "sled.buffered-sync",
+        Kind::Time(|c| &mut c.sled.buffered_sync, 1, 60 * SECOND),
+        "How long `buffered` records may stay unsynced",
+    ),
+    setting(
+        "sled.idempotency-max-keys",
+        Kind::Count(|c| &mut c.sled.idempotency_max, 1, 100_000_000),
+        "Idempotency keys that are remembered at once",
+    ),
+    Setting {
+        key: "accept-loss",
+        help: "Open a damaged store without what is lost; a copy is made first, and the loss reported",
+        kind: Kind::Flag(|c| &mut c.sled.accept_loss),
+        flag_only: true,
+    },
+    setting(
+        "log.filter",
+        Kind::Text(|c| &mut c.log.filter),
+        "What is logged: a level, or levels by part such as info,tidegate::http=debug",
+    ),
+    setting(
+        "log.format",
+        Kind::Format(|c| &mut c.log.format),
+        "How logs look: text, json, or auto (text on a terminal)",
+    ),
+];
