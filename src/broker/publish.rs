@@ -15,8 +15,8 @@ use std::{sync::Arc, time::Instant};
 const FEW_PARTS: usize = 8;
 
 /// Records on their way into one topic, to be appended as one.
-pub struct PublishBuilder<'b> {
-    broker: &'b Broker,
+pub struct PublishBuilder {
+    broker: Arc<Broker>,
     topic: Arc<Topic>,
     idempotency: Option<Idempotency>,
     turn: Option<Turn>,
@@ -42,16 +42,16 @@ pub struct Published {
     order: Vec<u16>,
 }
 
-impl<'b> PublishBuilder<'b> {
+impl PublishBuilder {
     /// A publish to `topic` without records yet.
     #[must_use]
     pub fn new(
-        broker: &'b Broker,
+        broker: &Arc<Broker>,
         topic: Arc<Topic>,
         idempotency: Option<Idempotency>,
-    ) -> PublishBuilder<'b> {
+    ) -> PublishBuilder {
         PublishBuilder {
-            broker,
+            broker: Arc::clone(broker),
             topic,
             idempotency,
             turn: None,

@@ -61,7 +61,7 @@ fn at(partition: u32, value: &str) -> RecordDraft<'_> {
 }
 
 /// Publishes as one, and answers partition and offset of each record.
-async fn publish(broker: &Broker, to: &str, drafts: &[RecordDraft<'_>]) -> Vec<(u32, u64)> {
+async fn publish(broker: &Arc<Broker>, to: &str, drafts: &[RecordDraft<'_>]) -> Vec<(u32, u64)> {
     let mut publish = PublishBuilder::new(broker, broker.topic(&name(to)).unwrap(), None);
     drafts.iter().for_each(|draft| publish.push(draft).unwrap());
     let published = publish.commit(None).await.unwrap();
@@ -90,6 +90,7 @@ fn told(event: &ReadEvent) -> String {
             let (from, to, reason) = (range.from, range.to, range.reason);
             format!("{}/{partition} lost {from}-{to} {reason:?}", topic.name)
         }
+        ReadEvent::Full => "full".to_owned(),
     }
 }
 

@@ -24,8 +24,9 @@ pub const MIN_RECORD_BYTES: u32 = 1 << 10;
 pub const MAX_JSON_DEPTH: usize = 64;
 /// Records in one atomic publish.
 pub const MAX_BATCH_RECORDS: usize = 10_000;
-/// NDJSON publishes are committed in chunks of about this many bytes.
-pub const NDJSON_CHUNK_BYTES: usize = 1 << 20;
+/// NDJSON publishes are committed in chunks of about this many bytes: what the
+/// embedded store writes in one go.
+pub const NDJSON_CHUNK_BYTES: usize = 448 << 10;
 /// Partitions of one topic.
 pub const MAX_PARTITIONS: u32 = 1_024;
 /// Records that one page may ask for.

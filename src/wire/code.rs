@@ -45,8 +45,9 @@ macro_rules! error_codes {
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
             serde::Serialize, serde::Deserialize, utoipa::ToSchema,
         )]
+        #[serde(rename_all = "snake_case")]
         pub enum ErrorCode {
-            $(#[doc = $title] #[serde(rename = $code)] $variant,)*
+            $(#[doc = $title] $variant,)*
         }
 
         impl ErrorCode {
@@ -149,6 +150,7 @@ impl fmt::Display for ErrorCode {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+    use utoipa::PartialSchema;
 
     #[test]
     fn every_code_is_explained_in_words_of_its_own() {
@@ -171,6 +173,10 @@ mod tests {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
         assert_eq!(ErrorCode::parse("nonsense"), None);
+        let schema = serde_json::to_value(ErrorCode::schema()).unwrap();
+        let told: Vec<_> = schema["enum"].as_array().unwrap().iter().collect();
+        let all: Vec<_> = ErrorCode::ALL.iter().map(|c| c.as_str()).collect();
+        assert_eq!(told, all);
     }
 
     #[test]

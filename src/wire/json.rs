@@ -89,9 +89,20 @@ fn scan(json: &[u8], max: usize) -> Option<Scan> {
     Some(Scan { spaced })
 }
 
+/// How long a string is looked through byte by byte.
+const SHORT: usize = 16;
+
 /// The index after the quote that closes the string whose inside begins at
 /// `at`; the text's end if nothing closes it.
 fn after_string(json: &[u8], mut at: usize) -> usize {
+    // Most strings are names and short: a call would cost more than a look.
+    for &byte in json[at..].iter().take(SHORT) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => break,
+            _ => at += 1,
+        }
+    }
     while let Some(found) = memchr2(b'"', b'\\', &json[at..]) {
         at += found + 1;
         if json[at - 1] == b'"' {

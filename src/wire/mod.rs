@@ -2,25 +2,18 @@
 //! no transport, no clock, no runtime. What a client sends is parsed here
 //! once, into `domain` types, and records go out from here.
 //!
-//! ```text
-//! code        ErrorCode: ALL, as_str, parse, status, retryable, may_have_happened,
-//!             retry_after_secs, title, meaning, remedy, help
-//! problem     Problem { code, detail, instance, extras }: new(code, detail), .with(name, value),
-//!             .at_record(i), .at(instance), .happened(), to_json() -> Vec<u8>
-//!             From<EngineError | PackError | CursorError | CorruptRecord>, ::topic_name(NameError) …
-//! media       BodyKind::of(content_type, is_binary_cloudevent) -> Result<BodyKind, Problem>
-//!             ReadForm::of(accept) -> Result<ReadForm { Page, Stream }, Problem>
-//! read_query  ReadQuery::parse(pairs, ReadRoute { OneTopic, ManyTopics }, ReadForm)
-//! queries     PublishQuery, TopicListQuery, OffsetsQuery ::parse(pairs)
-//! publish     for_each_record(body, f) -> Result<usize, Problem>
-//!             parse_line(line, f) -> Result<R, Problem>   raw_record(…)
-//! ndjson      NdjsonSplitter::new(max_line).push(Bytes), .next_line(), .finish()
-//! answer      publish_answer_into(out, &[PublishedRecord], repeated), StreamAnswer (merges ranges)
-//! cloudevents structured(body, f), batch(body, f), binary(headers, content_type, body, f)
-//! encode      RecordEncoder::new(As): record_into, lines_into, list_into
-//! page        PageWriter: batch, finish; cursor_line, lost_line, error_line, end_line
-//! topics      TopicBody, TopicPatchBody, TopicDescription, TopicPage, TrimBody, …
-//! ```
+//! | file | what is in it |
+//! | --- | --- |
+//! | `code`, `code_table`, `problem` | every error: its status, the three answers, its help; problem+json |
+//! | `media` | which form a body has and an answer shall have |
+//! | `params`, `read_query`, `queries` | queries and path parameters |
+//! | `json` | JSON as text: depth, white space, escapes |
+//! | `fields`, `record_json`, `publish`, `cloudevents` | bodies → record drafts, borrowed |
+//! | `ndjson` | a stream of bytes → lines, in bounded memory |
+//! | `answer` | what a publish is answered |
+//! | `encode`, `page` | record batches → lines, pages and control lines |
+//! | `topics` | bodies about topics |
+//! | `shapes` | what is written by hand, as types for the OpenAPI document and for clients |
 
 mod answer;
 mod cloudevents;
@@ -60,11 +53,11 @@ pub use queries::{
 };
 pub use read_query::{ReadQuery, ReadRoute, ReadStart, parse_start};
 pub use shapes::{
-    ControlLine, NewHeaders, NewRecord, ProblemBody, PublishBody, ReadPage, ReadRecord,
+    ControlLine, NewHeader, NewHeaders, NewRecord, ProblemBody, PublishBody, ReadPage, ReadRecord,
     RecordHeader,
 };
 pub use topics::{
     DurabilityName, OffsetAnswer, PartitionDescription, TimeText, TopicBody, TopicDescription,
     TopicPage, TopicPatchBody, TopicSettings, TopicSummary, Trim, TrimAnswer, TrimBefore,
-    TrimBody, TrimmedPartition,
+    TrimBeforeShape, TrimBody, TrimmedPartition,
 };

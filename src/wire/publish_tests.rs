@@ -242,3 +242,30 @@ proptest! {
         let _ = for_each_record(&body, |_, _| Ok(()));
     }
 }
+
+#[test]
+fn the_examples_of_the_document_are_taken() {
+    use crate::wire::{NewRecord, PublishBody};
+    use utoipa::PartialSchema;
+    let example = |schema| serde_json::to_value::<utoipa::openapi::RefOr<_>>(schema).unwrap()["example"].clone();
+    let body: utoipa::openapi::RefOr<utoipa::openapi::Schema> = PublishBody::schema();
+    assert_eq!(all(example(body).to_string().as_bytes()).unwrap().len(), 2);
+    assert!(line(&example(NewRecord::schema()).to_string()).is_ok());
+}
+
+#[test]
+fn what_a_client_writes_by_the_shapes_is_taken() {
+    use crate::wire::{NewHeader, NewHeaders, NewRecord, PublishBody};
+    let header = NewHeader { name: "a".into(), value: Some("b".into()), value_base64: None };
+    let record = NewRecord {
+        partition: Some(1),
+        key: Some("k".into()),
+        headers: Some(NewHeaders::Array(vec![header])),
+        value: Some(serde_json::value::RawValue::from_string("1.0".into()).unwrap()),
+        ..NewRecord::default()
+    };
+    let body = serde_json::to_vec(&PublishBody { records: vec![record] }).unwrap();
+    let records = all(&body).unwrap();
+    assert_eq!((records[0].kind, &records[0].value[..]), (ValueKind::Json, &b"1.0"[..]));
+    assert_eq!(records[0].headers, [("a".to_owned(), b"b".to_vec())]);
+}

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 /// A bounded publish, stored as a whole or not at all.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"records": [
     {"key": "user-42", "value": {"action": "login"}, "headers": {"trace": "4bf92f"}},
     {"text": "plain text"}
@@ -63,15 +64,32 @@ pub enum NewHeaders {
     /// By name, each once.
     Object(BTreeMap<String, String>),
     /// In order; names may repeat.
-    Array(Vec<RecordHeader>),
+    Array(Vec<NewHeader>),
 }
 
-/// A header, with exactly one of `value` and `value_base64`.
+/// A header to publish, with exactly one of `value` and `value_base64`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "trace", "value": "4bf92f"}))]
+pub struct NewHeader {
+    /// The name, 1 to 255 bytes.
+    #[schema(min_length = 1, max_length = 255)]
+    pub name: String,
+    /// The value, where it is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub value: Option<String>,
+    /// The value as base64, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(content_encoding = "base64", nullable = false)]
+    pub value_base64: Option<String>,
+}
+
+/// A header that is read, with exactly one of `value` and `value_base64`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(example = json!({"name": "trace", "value": "4bf92f"}))]
 pub struct RecordHeader {
-    /// The name, 1 to 255 bytes.
-    #[schema(min_length = 1, max_length = 255)]
+    /// The name.
     pub name: String,
     /// The value, where it is text.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -297,17 +297,31 @@ pub struct TrimBody {
     #[schema(maximum = 1023)]
     pub partition: Option<u32>,
     /// What is kept begins here.
+    #[schema(value_type = TrimBeforeShape)]
     pub before: TrimBefore,
 }
 
 /// The first record that is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TrimBefore {
     /// By offset; the tail removes all.
     Offset(u64),
     /// By time: RFC 3339, or milliseconds since 1970.
     Time(TimeText),
+}
+
+/// The first record that is kept: by exactly one of these.
+#[derive(Debug, ToSchema, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[schema(as = TrimBefore, example = json!({"offset": 1200}))]
+pub struct TrimBeforeShape {
+    /// By offset; the tail removes all.
+    #[schema(nullable = false)]
+    pub offset: Option<u64>,
+    /// By time.
+    #[schema(nullable = false)]
+    pub time: Option<TimeText>,
 }
 
 /// A time as a client writes it.
@@ -345,13 +359,10 @@ impl TrimBody {
                 let detail = "an offset means one partition: name it with 'partition'";
                 Err(Problem::new(ErrorCode::BodyInvalid, detail))
             }
-            (TrimBefore::Time(time), partition) => {
-                let text = match time {
-                    TimeText::Millis(ms) => ms.to_string(),
-                    TimeText::Text(text) => text.clone(),
-                };
-                Ok(Trim::Time(partition, parse_time(&text)?))
+            (TrimBefore::Time(TimeText::Millis(ms)), p) => {
+                Ok(Trim::Time(p, parse_time(&ms.to_string())?))
             }
+            (TrimBefore::Time(TimeText::Text(text)), p) => Ok(Trim::Time(p, parse_time(text)?)),
         }
     }
 }

@@ -6,21 +6,28 @@ use crate::{
     engine::{ReadBudget, ReadChunk},
 };
 
-/// `chunk` from `from` on, within `budget` and before `end`; but one record in
-/// any case, if there is one.
+/// How much a reader has room for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub budget: ReadBudget,
+    /// Whether one record comes in any case.
+    pub least_one: bool,
+}
+
+/// `chunk` from `from` on, as far as there is `room`, and before `end`.
 pub(super) fn fit(
     chunk: ReadChunk,
     from: Offset,
-    budget: ReadBudget,
+    room: Room,
     end: Option<Offset>,
 ) -> Result<ReadChunk, CorruptRecord> {
     let mut fitted = ReadChunk { batches: Vec::with_capacity(chunk.batches.len()), next: from };
-    let mut left = budget;
+    let mut left = room.budget;
     for batch in chunk.batches {
         let Some(batch) = batch.from_offset(from)? else { continue };
         let to_end = end.map_or(u64::MAX, |end| end.since(batch.base));
         let most = u64::from(left.records).min(to_end).min(u64::from(batch.count)) as u32;
-        let count = within(&batch, most, left.bytes, fitted.batches.is_empty())?;
+        let count = within(&batch, most, left.bytes, room.least_one && fitted.batches.is_empty())?;
         if count == 0 {
             return Ok(fitted);
         }
@@ -39,13 +46,13 @@ pub(super) fn fit(
     Ok(fitted)
 }
 
-/// How many records of `batch`, at most `most`, have room in `bytes`. The
-/// `first` of a read has room in any case.
+/// How many records of `batch`, at most `most`, have room in `bytes`. With
+/// `least_one` the first has room in any case.
 fn within(
     batch: &RecordBatch,
     most: u32,
     bytes: usize,
-    first: bool,
+    least_one: bool,
 ) -> Result<u32, CorruptRecord> {
     if most == batch.count && batch.body.len() <= bytes {
         return Ok(most);
@@ -53,7 +60,7 @@ fn within(
     let mut used = 0;
     for (n, raw) in (0..most).zip(batch.raw()) {
         used += raw?.1.len();
-        if used > bytes && !(first && n == 0) {
+        if used > bytes && !(least_one && n == 0) {
             return Ok(n);
         }
     }
@@ -86,8 +93,8 @@ mod tests {
     /// a gap up to 12. A record has 10 bytes.
     fn fitted(from: u64, records: u32, bytes: usize, end: Option<u64>) -> (Vec<u64>, u64) {
         let chunk = ReadChunk { batches: vec![batch(0, 5), batch(7, 3)], next: Offset(12) };
-        let budget = ReadBudget { records, bytes };
-        let chunk = fit(chunk, Offset(from), budget, end.map(Offset)).unwrap();
+        let room = Room { budget: ReadBudget { records, bytes }, least_one: true };
+        let chunk = fit(chunk, Offset(from), room, end.map(Offset)).unwrap();
         let offsets = chunk.batches.iter().flat_map(RecordBatch::iter);
         (offsets.map(|item| item.unwrap().0.0).collect(), chunk.next.0)
     }

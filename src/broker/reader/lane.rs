@@ -1,12 +1,15 @@
 //! One partition of a reader: its place, and what has become of it.
 
-use super::{ReadEvent, fit::fit};
+use super::{
+    ReadEvent,
+    fit::{Room, fit},
+};
 use crate::{
     broker::{Broker, BrokerError},
     domain::{
         Epoch, LostRange, LostReason, Offset, PartitionId, PartitionView, Position, StartAt,
     },
-    engine::{EngineError, ReadBudget, Topic},
+    engine::{EngineError, Topic},
 };
 use std::{sync::Arc, time::Instant};
 use tokio::sync::watch;
@@ -133,7 +136,7 @@ impl Lane {
     pub(super) async fn next(
         &mut self,
         broker: &Broker,
-        budget: ReadBudget,
+        room: Room,
     ) -> Result<Option<ReadEvent>, BrokerError> {
         loop {
             if let Some(Loss { range, .. }) = self.lost.take() {
@@ -152,7 +155,7 @@ impl Lane {
                 self.find_again(&view)?;
                 continue;
             }
-            if let Some(event) = self.read(broker, &view, budget).await? {
+            if let Some(event) = self.read(broker, &view, room).await? {
                 return Ok(Some(event));
             }
         }
@@ -163,13 +166,13 @@ impl Lane {
         &mut self,
         broker: &Broker,
         view: &PartitionView,
-        budget: ReadBudget,
+        room: Room,
     ) -> Result<Option<ReadEvent>, BrokerError> {
         let from = self.at.next;
         let begun = Instant::now();
         let read = {
             let _permit = broker.reads.acquire().await;
-            broker.engine.read(&self.topic, self.partition, from, budget).await
+            broker.engine.read(&self.topic, self.partition, from, room.budget).await
         };
         let chunk = match read {
             Ok(chunk) => chunk,
@@ -190,8 +193,11 @@ impl Lane {
             }
             Err(error) => return Err(error.into()),
         };
-        let chunk = fit(chunk, from, budget, self.end)
+        let chunk = fit(chunk, from, room, self.end)
             .map_err(|corrupt| EngineError::Damaged(corrupt.to_string()))?;
+        if chunk.next <= from && !room.least_one {
+            return Ok(Some(ReadEvent::Full));
+        }
         if chunk.next <= from {
             // At the tail after all. Not an event, and nothing to look at again.
             return Err(EngineError::Unavailable("the tail cannot be read".to_owned()).into());

@@ -20,6 +20,7 @@ use crate::{
     engine::{ReadBudget, Topic},
 };
 use futures_util::future::select_all;
+use fit::Room;
 use lane::Lane;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -49,6 +50,8 @@ pub enum ReadEvent {
         /// Which, and why.
         range: LostRange,
     },
+    /// The next record has no room in what is left of the budget.
+    Full,
 }
 
 /// A reader of some partitions.
@@ -85,6 +88,19 @@ impl Reader {
     /// An error ends the reader: `Engine(TopicUnknown)` when a topic was
     /// deleted. What was read before it has been answered.
     pub async fn next(&mut self, budget: ReadBudget) -> Result<Option<ReadEvent>, BrokerError> {
+        self.take(Room { budget, least_one: true }).await
+    }
+
+    /// As [`Reader::next`], but the budget is never exceeded: `Full` when the
+    /// next record is larger than that.
+    pub async fn next_within(
+        &mut self,
+        budget: ReadBudget,
+    ) -> Result<Option<ReadEvent>, BrokerError> {
+        self.take(Room { budget, least_one: false }).await
+    }
+
+    async fn take(&mut self, room: Room) -> Result<Option<ReadEvent>, BrokerError> {
         for _ in 0..self.lanes.len() {
             if self.ready == 0 {
                 self.ready = self.lanes.iter().filter(|lane| lane.is_ready()).count().max(1);
@@ -92,7 +108,7 @@ impl Reader {
             let at = self.turn;
             self.turn = (at + 1) % self.lanes.len();
             let lane = &mut self.lanes[at];
-            let event = lane.next(&self.broker, share(budget, self.ready)).await?;
+            let event = lane.next(&self.broker, share(room, self.ready)).await?;
             if self.turn == 0 {
                 self.ready = 0;
             }
@@ -140,8 +156,10 @@ impl Drop for Reader {
 }
 
 /// One partition's part of a budget that `ready` of them share.
-fn share(budget: ReadBudget, ready: usize) -> ReadBudget {
-    let records = budget.records.div_ceil(u32::try_from(ready).unwrap_or(u32::MAX).max(1));
-    let bytes = (budget.bytes / ready.max(1)).max(budget.bytes.min(LEAST_SHARE_BYTES));
-    ReadBudget { records: records.max(1), bytes }
+fn share(room: Room, ready: usize) -> Room {
+    let ReadBudget { records, bytes } = room.budget;
+    let records = records.div_ceil(u32::try_from(ready).unwrap_or(u32::MAX).max(1));
+    let bytes = (bytes / ready.max(1)).max(bytes.min(LEAST_SHARE_BYTES));
+    let least_one = room.least_one;
+    Room { budget: ReadBudget { records: records.max(u32::from(least_one)), bytes }, least_one }
 }

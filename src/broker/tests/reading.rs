@@ -101,6 +101,16 @@ async fn a_cursor_of_something_else_is_refused() {
 }
 
 #[tokio::test]
+async fn a_budget_may_be_exceeded_by_the_first_record_alone() {
+    let broker = five().await;
+    let mut reader = open(&broker, &["t"], StartAt::Earliest).await;
+    let little = ReadBudget { records: 10, bytes: 1 };
+    assert_eq!(told(&reader.next(little).await.unwrap().unwrap()), "t/0: a");
+    assert_eq!(told(&reader.next_within(little).await.unwrap().unwrap()), "full");
+    assert_eq!(told(&reader.next(little).await.unwrap().unwrap()), "t/0: b");
+}
+
+#[tokio::test]
 async fn partitions_share_a_budget_and_take_turns() {
     let broker = broker();
     topic(&broker, "t", 3).await;

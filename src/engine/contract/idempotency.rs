@@ -6,7 +6,7 @@ use super::{
     fixture::{P0, P1, soon},
     records::{Plain, pack, texts},
 };
-use crate::domain::{IdempotencyKey, PartitionId};
+use crate::domain::{Durability, IdempotencyKey, PartitionId};
 use crate::engine::{Append, Appended, Engine, EngineError, Idempotency, Topic};
 use std::{sync::Arc, time::Duration};
 
@@ -116,6 +116,15 @@ pub async fn a_repeat_does_not_lengthen_the_time<H: Harness>(log: &mut Log<H>) {
     assert!(say(log, &topic, "x", "k", 1).await.unwrap().repeated);
     time.advance(TTL * 3 / 4);
     assert!(!say(log, &topic, "x", "k", 1).await.unwrap().repeated);
+}
+
+pub async fn a_key_expires_though_its_append_is_not_synced_yet<H: Harness>(log: &mut Log<H>) {
+    let Some(time) = log.harness().time().cloned() else { return };
+    let topic = log.new_topic_with("a", |c| c.durability = Durability::Buffered).await;
+    for round in 0..5 {
+        assert!(!say(log, &topic, "x", "k", round).await.unwrap().repeated);
+        time.advance(TTL * 2);
+    }
 }
 
 pub async fn keys_are_of_their_topic<H: Harness>(log: &mut Log<H>) {

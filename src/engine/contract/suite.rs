@@ -103,6 +103,7 @@ macro_rules! contract_suite {
                 of_concurrent_bodies_under_one_key_one_is_appended
                 a_key_is_remembered_for_its_time_and_no_longer
                 a_repeat_does_not_lengthen_the_time
+                a_key_expires_though_its_append_is_not_synced_yet
                 keys_are_of_their_topic
                 keys_go_with_their_topic
                 a_refused_append_does_not_take_the_key

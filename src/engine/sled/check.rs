@@ -7,7 +7,7 @@ use super::{
     keys::Place,
     marks::Marks,
     meta::{Meta, VolumeRow, VolumeState},
-    open::{OpenError, take_lock},
+    open::{OpenError, not_shorter, take_lock},
     recover,
     state::Table,
     volume::{Extent, Volume, VolumeId},
@@ -86,6 +86,9 @@ fn examine(
     if marks.is_none() {
         report.found("marks", "the file is missing");
     }
+    if let Some(clean) = marks.as_ref().and_then(|m| m.clean) {
+        not_shorter(&dir.join("meta"), clean.meta_len)?;
+    }
     guard::prepare(&dir.join("meta"))?;
     guard::inspect(&dir.join("meta"))?;
     let meta = Meta::open(&dir.join("meta"), config.cache_meta)?;
@@ -114,7 +117,11 @@ fn examine(
             report.found(format!("volume {id}"), "lost, with a loss that was accepted");
             continue;
         }
-        let seen = volume(&config, *id, *row, &topics, &extents, report);
+        // Opening would lengthen a log that lost its end, and hide that.
+        let clean = marks.as_ref().and_then(|m| m.clean).filter(|c| c.active == *id);
+        let whole = clean.map_or(Ok(()), |c| not_shorter(&id.dir(dir), c.active_len));
+        let seen =
+            whole.and_then(|()| volume(&config, *id, *row, &topics, &extents, report));
         if let Err(error) = seen.map(|ends| merge_tails(&mut tails, ends)) {
             report.found(format!("volume {id}"), error);
         }

@@ -3,7 +3,7 @@
 
 use super::{
     catalog::{Catalog, TopicState, WriteHead},
-    config::{INDEX_BYTES, SMALL_BYTES, VALUE_BYTES},
+    config::{INDEX_BYTES, SMALL_BYTES, UNSYNCED_BYTES, VALUE_BYTES},
     idempotency, keys,
     state::{self, Change, Entry, RawKey, Table},
     value,
@@ -18,9 +18,6 @@ use std::{
     sync::Arc,
 };
 use tokio::sync::oneshot;
-
-/// Entries of the state table, idempotency keys aside.
-const TABLE_MAX: usize = 100_000;
 
 /// Where an answer goes.
 pub(super) type ReplyTo<T> = oneshot::Sender<Result<T, EngineError>>;
@@ -55,6 +52,9 @@ pub(super) struct Show {
 /// What one commit does.
 #[derive(Default)]
 pub(super) struct Commit {
+    /// The records: all behind what is visible.
+    pub(super) records: Records,
+    /// Everything else: it counts together with the last of the records.
     pub(super) batch: ::sled::Batch,
     /// Nothing to be written, if false.
     pub(super) writes: bool,
@@ -87,6 +87,8 @@ pub(super) struct Planner<'a> {
     pub(super) now: Timestamp,
     /// Idempotency keys that may be remembered.
     pub(super) named_max: usize,
+    /// Other entries that the table may hold.
+    pub(super) table_max: usize,
 }
 
 /// A request that was planned.
@@ -181,9 +183,8 @@ impl Draft {
         changes: Vec<Change>,
         reply: ReplyTo<()>,
     ) {
-        let added = changes.iter().filter(|c| c.entry.is_some()).count();
-        if added > 0 && planner.others() + added > TABLE_MAX {
-            drop(reply.send(Err(EngineError::TableFull(TABLE_MAX))));
+        if planner.overflows(&changes) {
+            drop(reply.send(Err(EngineError::TableFull(planner.table_max))));
             return;
         }
         for change in changes {
@@ -247,8 +248,9 @@ impl Draft {
             head.since_index += piece.body.len() as u64;
             active.grow(&piece, span.1);
             self.merge(place, &mut head, &piece).map_err(corrupt)?;
-            insert(&mut self.commit.batch, place, &piece, span);
+            self.commit.records.add(place, &piece, span);
         }
+        self.commit.records.begins.push((place, all.base));
         head.next = all.end();
         head.last_append = now;
         let early = staged.topic.topic.read().config.durability == Durability::Buffered;
@@ -278,8 +280,9 @@ impl Draft {
                 self.commit.batch.remove(&keys::record(place, old.end().minus(1), 0));
             }
             self.commit.merged += head.small.len() as u64;
-            let span = merged.time_span()?;
-            insert(&mut self.commit.batch, place, &merged, span);
+            for (key, value) in rows(place, &merged, merged.time_span()?) {
+                self.commit.batch.insert(&key, value);
+            }
             head.small.clear();
         }
         if small {
@@ -297,9 +300,17 @@ impl Planner<'_> {
         self.table.named() + self.pending.keys().filter(|k| idempotency::is_key(k)).count()
     }
 
-    /// Entries of the table that are not idempotency keys.
-    fn others(&self) -> usize {
-        self.table.len() + self.pending.len() - self.named()
+    /// Whether the table would hold more than it may, idempotency keys aside.
+    fn overflows(&self, changes: &[Change]) -> bool {
+        let mut after: HashMap<&RawKey, bool> =
+            self.pending.iter().map(|(key, entry)| (key, entry.is_some())).collect();
+        after.extend(changes.iter().map(|c| (&c.key, c.entry.is_some())));
+        after.retain(|key, _| !idempotency::is_key(key));
+        let there = |key: &RawKey| self.table.get(key, self.now).is_some();
+        let added = after.iter().filter(|(key, set)| **set && !there(key)).count();
+        let removed = after.iter().filter(|(key, set)| !**set && there(key)).count();
+        let now = self.table.len() - self.table.named();
+        added > removed && now + added - removed > self.table_max
     }
 
     fn remembered(
@@ -309,7 +320,7 @@ impl Planner<'_> {
     ) -> Result<Option<Appended>, EngineError> {
         let key = idempotency::key(topic, &named.key);
         let entry = match self.pending.get(&key) {
-            Some(entry) => entry.as_ref(),
+            Some(entry) => entry.as_ref().filter(|e| e.expires.is_none_or(|at| at > self.now)),
             None => self.table.get(&key, self.now),
         };
         let Some(entry) = entry else {
@@ -339,14 +350,77 @@ fn merged(small: &[RecordBatch]) -> Result<RecordBatch, crate::domain::CorruptRe
     })
 }
 
-fn insert(
-    batch: &mut ::sled::Batch,
+/// What a batch is stored as.
+fn rows(
     place: keys::Place,
     piece: &RecordBatch,
     span: (Timestamp, Timestamp),
-) {
+) -> impl Iterator<Item = ([u8; keys::RECORD_LEN], Vec<u8>)> {
     let last = piece.end().minus(1);
-    for (i, chunk) in value::encode(piece, span).into_iter().enumerate() {
-        batch.insert(&keys::record(place, last, i as u16), chunk);
+    let chunks = value::encode(piece, span).into_iter().enumerate();
+    chunks.map(move |(i, chunk)| (keys::record(place, last, i as u16), chunk))
+}
+
+/// The rows of new records, which may be too many for one step.
+#[derive(Default)]
+pub(super) struct Records {
+    rows: Vec<([u8; keys::RECORD_LEN], Vec<u8>)>,
+    bytes: usize,
+    /// Where each partition's new records begin.
+    begins: Vec<(keys::Place, Offset)>,
+}
+
+impl Records {
+    fn add(&mut self, place: keys::Place, piece: &RecordBatch, span: (Timestamp, Timestamp)) {
+        for row in rows(place, piece, span) {
+            self.bytes += row.1.len();
+            self.rows.push(row);
+        }
     }
+
+    /// Their bytes on disk, before sled's own overhead.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The records in steps of bounded size, to be synced one by one, and then
+    /// `batch` with the last of them, in one atomic step that makes all count.
+    ///
+    /// The first of several steps says where the records begin, the last one
+    /// takes that back: a crash between them is undone at recovery.
+    pub(super) fn into_steps(self, mut batch: ::sled::Batch) -> (Vec<::sled::Batch>, ::sled::Batch) {
+        let many = self.bytes > UNSYNCED_BYTES;
+        let mut steps = vec![];
+        if many {
+            let mut first = ::sled::Batch::default();
+            first.insert(keys::UNDER_WAY, undo_list(&self.begins));
+            steps.push(first);
+        }
+        let (mut step, mut left, mut held) = (::sled::Batch::default(), self.bytes, 0);
+        for (key, value) in self.rows {
+            if left <= UNSYNCED_BYTES / 2 || !many {
+                batch.insert(&key, value);
+                continue;
+            }
+            left -= value.len();
+            held += value.len();
+            step.insert(&key, value);
+            if held > UNSYNCED_BYTES / 2 {
+                steps.push(std::mem::take(&mut step));
+                held = 0;
+            }
+        }
+        steps.push(step);
+        if many {
+            batch.remove(keys::UNDER_WAY);
+        } else {
+            steps.clear();
+        }
+        (steps, batch)
+    }
+}
+
+fn undo_list(begins: &[(keys::Place, Offset)]) -> Vec<u8> {
+    let row = |(place, base): &(keys::Place, Offset)| keys::index(*place, *base);
+    begins.iter().flat_map(row).collect()
 }

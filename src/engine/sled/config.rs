@@ -15,11 +15,18 @@ pub(super) const INDEX_BYTES: u64 = 256 << 10;
 /// The most that one commit takes together.
 pub(super) const COMMIT_REQUESTS: usize = 1_024;
 /// The same in bytes; one request that is larger stands alone.
-pub(super) const COMMIT_BYTES: usize = 1 << 20;
+pub(super) const COMMIT_BYTES: usize = 448 << 10;
+/// The most that is handed to sled between two syncs. Each of its segments
+/// says how far the log was written when it was begun; with more than a
+/// segment's worth under way, a power cut can make that a lie, and the log one
+/// that cannot be told from a damaged one (seen in 3 of 45 cuts at 1 MB, in 0
+/// of 135 below 700 KB).
+pub(super) const UNSYNCED_BYTES: usize = 480 << 10;
 /// The format of everything under the data directory.
 pub(super) const FORMAT_VERSION: u32 = 1;
 
 const _: () = assert!(VALUE_BYTES * 17 < SEGMENT_BYTES / 4);
+const _: () = assert!(COMMIT_BYTES <= UNSYNCED_BYTES && UNSYNCED_BYTES < SEGMENT_BYTES / 4);
 const _: () = assert!(SMALL_BYTES * 2 <= VALUE_BYTES);
 
 /// Settings of the sled engine.
@@ -43,6 +50,8 @@ pub struct SledConfig {
     pub buffered_sync: Duration,
     /// Idempotency keys remembered at once.
     pub idempotency_max: usize,
+    /// Entries of the state table, idempotency keys aside.
+    pub table_max: usize,
     /// Go on with what is left of a damaged store, after copying it.
     pub accept_loss: bool,
 }
@@ -59,6 +68,7 @@ impl Default for SledConfig {
             reserve_bytes: 256 << 20,
             buffered_sync: Duration::from_millis(100),
             idempotency_max: 500_000,
+            table_max: 100_000,
             accept_loss: false,
         }
     }

@@ -5,6 +5,7 @@
 //! | --- | --- | --- |
 //! | `R` | topic u32, partition u32, **last** offset u64, chunk u16 | a packed batch; by its last offset, so that a seek to an offset lands on the batch that holds it |
 //! | `T` | topic u32, partition u32, offset u64 | an entry of the sparse time index |
+//! | `A` | | an append in several steps is under way: the places it began at |
 //! | `S` | sequence u64, part u16 | changes to the state table, in order |
 
 use crate::domain::{Offset, PartitionId, TopicId};
@@ -13,6 +14,11 @@ const RECORD: u8 = b'R';
 const INDEX: u8 = b'T';
 const STATE: u8 = b'S';
 
+/// The key of an append that is under way.
+pub(super) const UNDER_WAY: &[u8] = b"A";
+
+/// An index key's length, bytes.
+pub(super) const INDEX_LEN: usize = 17;
 /// A record key's length, bytes.
 pub(super) const RECORD_LEN: usize = 19;
 
@@ -62,7 +68,7 @@ fn place_of(key: &[u8]) -> Option<Place> {
 }
 
 /// The key of the time index entry at `offset`.
-pub(super) fn index(place: Place, offset: Offset) -> [u8; 17] {
+pub(super) fn index(place: Place, offset: Offset) -> [u8; INDEX_LEN] {
     let mut key = prefix(INDEX, place);
     key[9..17].copy_from_slice(&offset.0.to_be_bytes());
     key
@@ -70,7 +76,7 @@ pub(super) fn index(place: Place, offset: Offset) -> [u8; 17] {
 
 /// Reads an index key back.
 pub(super) fn parse_index(key: &[u8]) -> Option<(Place, Offset)> {
-    let key: &[u8; 17] = key.try_into().ok()?;
+    let key: &[u8; INDEX_LEN] = key.try_into().ok()?;
     if key[0] != INDEX {
         return None;
     }

@@ -145,6 +145,7 @@ impl Opening<'_> {
                         mark.minus(1)
                     );
                     self.losses.accept(what, Some(active.id))?;
+                    self.losses.keep(&active.id.dir(data))?;
                 }
                 let buffered = topic.config.durability == Durability::Buffered;
                 if short || (buffered && !clean) || self.losses.any() {
@@ -295,6 +296,7 @@ impl Opening<'_> {
                 looked?;
             }
             let volume = Volume::open(*id, &dir, Volume::active(self.config))?;
+            volume.undo_append()?;
             if row.state == VolumeState::Active {
                 active = Some(volume);
             } else {
@@ -340,7 +342,7 @@ impl Opening<'_> {
 }
 
 /// sled may lengthen a log when it opens it, but never shortens it then.
-fn not_shorter(dir: &Path, expected: u64) -> Result<(), EngineError> {
+pub(super) fn not_shorter(dir: &Path, expected: u64) -> Result<(), EngineError> {
     let file = dir.join("db");
     let len = disk::len(&file);
     if len >= expected {

@@ -138,6 +138,7 @@ impl Store {
             guard::prepare(&dir)?;
             guard::inspect(&dir)?;
             let volume = Volume::open(id, &dir, Volume::active(&self.config))?;
+            volume.undo_append()?;
             recover::take_over(self, &volume)?;
             Ok(volume)
         })

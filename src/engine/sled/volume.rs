@@ -169,6 +169,27 @@ impl Volume {
         })
     }
 
+    /// Undoes an append in several steps that a crash cut short: nothing of it
+    /// was visible or answered. Durable when it returns.
+    pub(super) fn undo_append(&self) -> Result<(), EngineError> {
+        guard::catch(|| {
+            let list = self.db.get(keys::UNDER_WAY).map_err(|e| guard::error(&e))?;
+            let Some(list) = list else { return Ok(()) };
+            for row in list.chunks(keys::INDEX_LEN) {
+                let (place, base) = keys::parse_index(row).ok_or_else(|| {
+                    EngineError::Damaged(format!("volume {}: an append under way", self.id))
+                })?;
+                let behind = keys::record(place, base, 0)..=keys::record_end(place);
+                while let Some(row) = self.db.range(behind.clone()).next() {
+                    let (key, _) = row.map_err(|e| guard::error(&e))?;
+                    self.db.remove(key).map_err(|e| guard::error(&e))?;
+                }
+            }
+            self.db.remove(keys::UNDER_WAY).map_err(|e| guard::error(&e))?;
+            self.sync()
+        })
+    }
+
     /// The length of the volume's log, bytes.
     pub(super) fn len(&self) -> u64 {
         self.log.metadata().map_or(0, |m| m.len())

@@ -8,8 +8,8 @@
 //! ```
 
 use super::{
-    commit::{Commit, Draft, Planner, Reply, ReplyTo, Show},
-    config::{COMMIT_BYTES, COMMIT_REQUESTS},
+    commit::{Commit, Draft, Planner, Records, Reply, ReplyTo, Show},
+    config::{COMMIT_BYTES, COMMIT_REQUESTS, UNSYNCED_BYTES},
     disk,
     state::{Change, Entry, RawKey},
     store::Store,
@@ -49,6 +49,7 @@ struct Unsynced {
     replies: Vec<Reply>,
     changes: Vec<Change>,
     since: Option<Instant>,
+    bytes: usize,
 }
 
 /// The writer's own state.
@@ -130,7 +131,8 @@ impl Writer {
             self.apply(commit)?;
         }
         let due = |since: Instant| since.elapsed() >= self.store.config.buffered_sync;
-        if !self.unsynced.replies.is_empty() || self.unsynced.since.is_some_and(due) {
+        let much = self.unsynced.bytes > UNSYNCED_BYTES - COMMIT_BYTES.min(UNSYNCED_BYTES / 2);
+        if much || !self.unsynced.replies.is_empty() || self.unsynced.since.is_some_and(due) {
             self.sync()?;
         }
         self.roll_if_due()
@@ -141,7 +143,11 @@ impl Writer {
         let now = (self.store.clock)().max(self.last);
         self.last = now;
         self.sequence += 1;
-        if self.store.table.read().named() >= self.store.config.idempotency_max {
+        let crowded = {
+            let (table, config) = (self.store.table.read(), &self.store.config);
+            table.named() >= config.idempotency_max || table.len() >= config.table_max
+        };
+        if crowded {
             // Those that expired need not wait for the keeper's round.
             self.store.table.write().expire(now, usize::MAX);
         }
@@ -152,6 +158,7 @@ impl Writer {
             pending: &mut self.pending,
             now,
             named_max: self.store.config.idempotency_max,
+            table_max: self.store.config.table_max,
         };
         let mut draft = Draft::default();
         for job in jobs {
@@ -168,16 +175,13 @@ impl Writer {
     fn apply(&mut self, commit: Commit) -> Result<(), EngineError> {
         // From here on a failure leaves open what the disk holds, so whoever
         // waits is handed over first: `fail` answers all that is unsynced.
-        let Commit { batch, writes, shows, synced, early, changes, merged } = commit;
+        let Commit { records, batch, writes, shows, synced, early, changes, merged } = commit;
         self.unsynced.replies.extend(synced);
         self.unsynced.changes.extend(changes);
         if writes {
             self.unsynced.since.get_or_insert_with(Instant::now);
-            let applied = match &self.volume {
-                Some(volume) => volume.apply(batch),
-                None => Err(EngineError::Unavailable("the active volume is closed".to_owned())),
-            };
-            if let Err(error) = applied {
+            self.unsynced.bytes += records.bytes();
+            if let Err(error) = self.write(records, batch) {
                 self.unsynced.replies.extend(early);
                 return Err(error);
             }
@@ -192,6 +196,20 @@ impl Writer {
         self.unsynced.shows.extend(shows);
         early.into_iter().for_each(|reply| reply.send(None));
         if at_once { self.sync() } else { Ok(()) }
+    }
+
+    /// Hands records and what goes with them to sled: in one step, or where
+    /// that would be too much at once, in several.
+    fn write(&self, records: Records, batch: ::sled::Batch) -> Result<(), EngineError> {
+        let Some(volume) = &self.volume else {
+            return Err(EngineError::Unavailable("the active volume is closed".to_owned()));
+        };
+        let (steps, last) = records.into_steps(batch);
+        for step in steps {
+            volume.apply(step)?;
+            volume.sync()?;
+        }
+        volume.apply(last)
     }
 
     /// Makes all that was applied durable, shows it and answers.

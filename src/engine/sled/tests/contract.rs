@@ -16,6 +16,7 @@ impl OnDisk {
     fn new() -> OnDisk {
         let mut home = Home::new();
         home.config.idempotency_max = 64;
+        home.config.table_max = 60;
         OnDisk { home, time: TestTime::default() }
     }
 
@@ -54,6 +55,10 @@ impl Harness for OnDisk {
     fn idempotency_max(&self) -> Option<usize> {
         Some(self.home.config.idempotency_max)
     }
+
+    fn table_max(&self) -> Option<usize> {
+        Some(self.home.config.table_max)
+    }
 }
 
 contract_suite!(OnDisk::new());
@@ -61,4 +66,13 @@ contract_suite!(OnDisk::new());
 #[test]
 fn it_answers_as_the_reference_does() {
     model::same_as_memory(24, OnDisk::new);
+}
+
+#[test]
+fn it_answers_as_the_reference_does_while_volumes_roll() {
+    model::same_as_memory(24, || {
+        let mut disk = OnDisk::new();
+        disk.home.config.roll_bytes = 1 << 20;
+        disk
+    });
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::format::{SEGMENT_HEADER, SegmentHeader};
+use super::format::{RED_ZONE, SEGMENT_HEADER, SegmentHeader};
 use super::{Fault, Stop};
 
 /// The open file.
@@ -76,7 +76,14 @@ impl LogFile {
                         )?);
                     }
                     if lsn < replay_from {
-                        survey.old.push(at);
+                        // Nothing of it is still being written, so the file cannot end within it.
+                        if self.length < at + (self.size - RED_ZONE) as u64 {
+                            return Err(self.fault(
+                                at,
+                                lsn,
+                                "the file ends within an old segment",
+                            )?);
+                        }
                     } else if survey.segments.insert(lsn, Place { at, stable }).is_some() {
                         return Err(self.fault(
                             at,
@@ -112,8 +119,6 @@ impl LogFile {
 pub(super) struct Survey {
     /// The segments that replay reads, by lsn.
     pub(super) segments: BTreeMap<i64, Place>,
-    /// Offsets of the places that hold older segments.
-    pub(super) old: Vec<u64>,
     /// Offsets of the places without a header.
     pub(super) blank: Vec<u64>,
 }

@@ -1,0 +1,155 @@
+//! `tidegate read`: records from anywhere, to the newest or on as they come.
+
+mod format;
+
+use super::{CliError, ServerArg, topic::parse_topic};
+use crate::client::{ClientError, ReadRequest, RecordStream, StreamItem};
+use crate::domain::TopicName;
+use clap::Args;
+use format::Format;
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+
+const EXAMPLES: &str = "\
+Examples:
+  tidegate read orders                                 all there is
+  tidegate read orders --from last:10 --follow         the last ten of each partition, then as they come
+  tidegate read orders --from time:2026-01-31T00:00:00Z
+  tidegate read orders --from offset:42 --partition 0 --limit 5 --format value
+  tidegate read orders --cursor AQEG…                  on from where an earlier read ended
+
+Where the read ended is told on standard error, as a cursor for the next one.";
+
+/// Read records: from anywhere, to the newest or on as they come.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ReadArgs {
+    /// The topics.
+    #[arg(required = true, value_parser = parse_topic)]
+    topics: Vec<TopicName>,
+    /// Where to start: earliest, latest, last:N, offset:N (with one --partition), or
+    /// time:T (RFC 3339, or milliseconds since 1970) [default: earliest, with --follow latest]
+    #[arg(long, conflicts_with = "cursor")]
+    from: Option<String>,
+    /// Start where an earlier read ended.
+    #[arg(long)]
+    cursor: Option<String>,
+    /// Only this partition; may be given again.
+    #[arg(long = "partition", value_name = "NUMBER")]
+    partitions: Vec<u32>,
+    /// At most so many records.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Go on at the newest record, until interrupted.
+    #[arg(long, short)]
+    follow: bool,
+    /// How records are shown [default: text on a terminal, else json]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Do not say where the read ended.
+    #[arg(long, short)]
+    quiet: bool,
+    #[command(flatten)]
+    server: ServerArg,
+}
+
+impl ReadArgs {
+    fn request(&self) -> ReadRequest {
+        let from = match (&self.from, &self.cursor) {
+            (None, None) if self.follow => Some("latest".to_owned()),
+            (from, _) => from.clone(),
+        };
+        ReadRequest {
+            topics: self.topics.clone(),
+            from,
+            cursor: self.cursor.clone(),
+            partitions: self.partitions.clone(),
+            limit: self.limit,
+            follow: self.follow,
+            form: None,
+        }
+    }
+}
+
+/// Reads until the end, an error, Ctrl-C, or the output is closed.
+pub async fn run(args: ReadArgs) -> Result<(), CliError> {
+    let client = args.server.client()?;
+    let mut cursor = None;
+    let work = async {
+        let mut stream = client.read(&args.request()).await?;
+        let mut shown = Shown::new(&args);
+        let result = follow(&mut stream, &mut shown, &mut cursor).await;
+        // What came before an error is shown before it is told.
+        shown.flush()?;
+        result
+    };
+    let result = super::interruptible(work).await;
+    if let (Some(cursor), false) = (cursor, args.quiet) {
+        eprintln!("# the next read goes on with --cursor {cursor}");
+    }
+    result
+}
+
+async fn follow(
+    stream: &mut RecordStream,
+    shown: &mut Shown<'_>,
+    cursor: &mut Option<String>,
+) -> Result<(), CliError> {
+    loop {
+        let item = match stream.next_ready() {
+            Some(item) => Some(item?),
+            None => {
+                // Nothing waits: what was written is for the reader to see.
+                shown.flush()?;
+                stream.next().await?
+            }
+        };
+        match item {
+            None => return Ok(()),
+            Some(StreamItem::Record(line)) => shown.record(&line)?,
+            Some(StreamItem::Cursor(at)) => *cursor = Some(at),
+            Some(StreamItem::End(at)) => {
+                if at.is_some() {
+                    *cursor = at;
+                }
+            }
+            Some(StreamItem::Lost(what)) => {
+                shown.flush()?;
+                eprintln!("# lost: {what}");
+            }
+        }
+    }
+}
+
+/// Standard output, and how records are written to it.
+struct Shown<'a> {
+    out: BufWriter<StdoutLock<'a>>,
+    format: Format,
+    topics: bool,
+}
+
+impl Shown<'_> {
+    fn new(args: &ReadArgs) -> Self {
+        let terminal = io::stdout().is_terminal();
+        let usual = if terminal { Format::Text } else { Format::Json };
+        Shown {
+            out: BufWriter::with_capacity(64 << 10, io::stdout().lock()),
+            format: args.format.unwrap_or(usual),
+            topics: args.topics.len() > 1,
+        }
+    }
+
+    fn record(&mut self, line: &[u8]) -> Result<(), CliError> {
+        match self.format.write(line, self.topics, &mut self.out) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let what = format!("a record could not be read: {error}");
+                Err(CliError::Client(ClientError::Input(what)))
+            }
+            Err(error) => Err(CliError::io("writing the output")(error)),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), CliError> {
+        self.out.flush().map_err(CliError::io("writing the output"))
+    }
+}

@@ -1,0 +1,175 @@
+//! Many connections at once: closed loops for throughput, a steady pace for latency, a fixed count for filling.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+
+use super::{Connection, LoadError, Sample};
+
+/// How long past its planned end a stretch may hang before it is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A closed-loop stretch: every connection sends its next request when the last is answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch {
+    /// Connections at once.
+    pub connections: usize,
+    /// Load before the measured time.
+    pub warm_up: Duration,
+    /// The measured time.
+    pub measured: Duration,
+}
+
+/// Runs `stretch` over `requests`, which every connection takes in turn, each from another beginning.
+///
+/// # Errors
+/// At the first request that is not answered with a success.
+pub async fn drive(
+    address: SocketAddr,
+    requests: &[Bytes],
+    stretch: Stretch,
+) -> Result<Sample, LoadError> {
+    let mut connections = connect(address, stretch.connections).await?;
+    let begin = Instant::now() + stretch.warm_up;
+    let end = begin + stretch.measured;
+    let loops = connections
+        .iter_mut()
+        .enumerate()
+        .map(|(index, connection)| async move {
+            let mut latencies = Vec::with_capacity(64 << 10);
+            for request in requests.iter().cycle().skip(index % requests.len()) {
+                let sent = Instant::now();
+                connection.hit(request).await?;
+                let answered = Instant::now();
+                if answered >= end {
+                    break;
+                }
+                if answered >= begin {
+                    latencies.push(micros(answered - sent));
+                }
+            }
+            Ok::<_, LoadError>(latencies)
+        });
+    let mut latencies_us = in_time(stretch.warm_up + stretch.measured, try_join_all(loops))
+        .await?
+        .concat();
+    latencies_us.sort_unstable();
+    Ok(Sample {
+        requests: latencies_us.len() as u64,
+        elapsed: stretch.measured,
+        latencies_us,
+    })
+}
+
+/// Sends `count` requests, taken in turn from `requests`, over `connections` connections, and returns how long it took.
+///
+/// # Errors
+/// At the first request that is not answered with a success.
+pub async fn drive_count(
+    address: SocketAddr,
+    requests: &[Bytes],
+    connections: usize,
+    count: u64,
+) -> Result<Duration, LoadError> {
+    let mut connections = connect(address, connections).await?;
+    let next = Cell::new(0_u64);
+    let begin = Instant::now();
+    let loops = connections.iter_mut().map(|connection| async {
+        while next.get() < count {
+            let index = next.replace(next.get() + 1);
+            let request = &requests[(index % requests.len() as u64) as usize];
+            connection.hit(request).await?;
+        }
+        Ok::<_, LoadError>(())
+    });
+    try_join_all(loops).await?;
+    Ok(begin.elapsed())
+}
+
+/// A stretch at a steady pace.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Connections at once.
+    pub connections: usize,
+    /// Requests per second, of all connections together.
+    pub rate: f64,
+    /// How long.
+    pub length: Duration,
+}
+
+/// One request of a paced stretch.
+#[derive(Debug, Clone, Copy)]
+pub struct Timed {
+    /// When it was due.
+    pub due: Instant,
+    /// From then to its answer.
+    pub latency: Duration,
+}
+
+/// Runs `pace` over `requests`. A request that could not be sent when it was due, since the one before it on its
+/// connection was still unanswered, is measured from when it was due: a stall counts for all that it held up.
+///
+/// # Errors
+/// At the first request that is not answered with a success.
+pub async fn pace(
+    address: SocketAddr,
+    requests: &[Bytes],
+    pace: Pace,
+) -> Result<Vec<Timed>, LoadError> {
+    let mut connections = connect(address, pace.connections).await?;
+    let gap = Duration::from_secs_f64(1.0 / pace.rate);
+    let step = gap * u32::try_from(pace.connections).unwrap_or(u32::MAX);
+    let begin = Instant::now();
+    let loops = connections
+        .iter_mut()
+        .zip(0_u32..)
+        .map(|(connection, index)| async move {
+            let mut timed = Vec::new();
+            let mut due = begin + gap * index;
+            for request in requests
+                .iter()
+                .cycle()
+                .skip(index as usize % requests.len())
+            {
+                if due >= begin + pace.length {
+                    break;
+                }
+                // The timer is coarse (a millisecond): being woken late is the generator's doing and not measured.
+                let from = if Instant::now() < due {
+                    tokio::time::sleep_until(due.into()).await;
+                    Instant::now()
+                } else {
+                    due
+                };
+                connection.hit(request).await?;
+                timed.push(Timed {
+                    due: from,
+                    latency: from.elapsed(),
+                });
+                due += step;
+            }
+            Ok::<_, LoadError>(timed)
+        });
+    Ok(in_time(pace.length, try_join_all(loops)).await?.concat())
+}
+
+async fn connect(address: SocketAddr, connections: usize) -> Result<Vec<Connection>, LoadError> {
+    try_join_all((0..connections).map(|_| Connection::open(address, Connection::SMALL))).await
+}
+
+async fn in_time<T>(
+    planned: Duration,
+    work: impl Future<Output = Result<T, LoadError>>,
+) -> Result<T, LoadError> {
+    let limit = planned + PATIENCE;
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or(Err(LoadError::Stuck(limit)))
+}
+
+fn micros(latency: Duration) -> u32 {
+    u32::try_from(latency.as_micros()).unwrap_or(u32::MAX)
+}

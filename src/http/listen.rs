@@ -1,0 +1,220 @@
+//! Accepting connections: within a bound, watched for time, ended in order.
+//!
+//! One connection over the bound is accepted, told 503 and closed: holding it
+//! in the backlog would leave its client waiting without a word.
+
+use super::{
+    Site,
+    canned::TOO_MANY_CONNECTIONS,
+    connection::{Patience, Watched, WatchedStream, until_cut},
+    serve::serve_request,
+};
+use crate::runtime::{Phase, TaskKind, Tasks};
+use hyper::{rt::Executor, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use parking_lot::Mutex;
+use std::{
+    io,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+/// How often connections are looked at.
+const SWEEP: Duration = Duration::from_millis(100);
+/// Clients over the bound that are being told so; any more are just closed.
+const MAX_REFUSALS: usize = 64;
+/// How long one that was refused may take to hang up.
+const REFUSAL_LINGER: Duration = Duration::from_secs(1);
+/// A request's line and headers, bytes: a cursor may have 64 KiB.
+const MAX_HEAD_BYTES: usize = 128 << 10;
+/// Requests at once on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 100;
+/// How often a silent HTTP/2 client is asked whether it is there.
+const H2_PING: Duration = Duration::from_secs(25);
+
+/// The connections of one listener.
+struct Listener {
+    site: Arc<Site>,
+    builder: Builder<StreamTasks>,
+    clock: Arc<AtomicU64>,
+    connections: Mutex<Vec<Weak<Watched>>>,
+    room: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+}
+
+/// Accepts and serves until the gateway refuses connections. Each connection
+/// is a task of its own, which ends when the gateway drains.
+pub async fn listen(site: Arc<Site>, listener: TcpListener) {
+    let refusing = site.app.shutdown.token(Phase::Refusing);
+    let listener_of = Arc::new(Listener::new(site));
+    let sweeping = Arc::clone(&listener_of);
+    listener_of.site.app.tasks.spawn("sweep", TaskKind::Vital, async move { sweeping.sweep().await });
+    loop {
+        tokio::select! {
+            () = refusing.cancelled() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => listener_of.take(stream),
+                Err(error) => pause_after(&error).await,
+            }
+        }
+    }
+}
+
+/// Out of descriptors, most likely: they come back when connections end. What
+/// a client did (a reset before it was accepted) is no reason to pause.
+async fn pause_after(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionReset) {
+        tracing::warn!(%error, "a connection could not be accepted");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+impl Listener {
+    fn new(site: Arc<Site>) -> Listener {
+        let mut builder = Builder::new(StreamTasks(site.app.tasks.clone()));
+        // The sweep times the heads of HTTP/1; hyper would need a timer each.
+        builder.http1().keep_alive(true).header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEAD_BYTES as u32)
+            .keep_alive_interval(H2_PING);
+        let max = site.app.config.max_connections.clamp(1, Semaphore::MAX_PERMITS);
+        Listener {
+            site,
+            builder,
+            clock: Arc::new(AtomicU64::new(0)),
+            connections: Mutex::default(),
+            room: Arc::new(Semaphore::new(max)),
+            refusals: Arc::new(Semaphore::new(MAX_REFUSALS)),
+        }
+    }
+
+    fn take(self: &Arc<Listener>, stream: TcpStream) {
+        self.site.app.http.accepted.inc();
+        let listener = Arc::clone(self);
+        if let Ok(place) = Arc::clone(&self.room).try_acquire_owned() {
+            self.site.app.tasks.spawn("connection", TaskKind::Worker, async move {
+                listener.serve(stream, place).await;
+            });
+        } else {
+            self.site.app.http.refused.inc();
+            if let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() {
+                let refusal = refuse(stream, place);
+                self.site.app.tasks.spawn("refusal", TaskKind::Worker, refusal);
+            }
+        }
+    }
+
+    async fn serve(&self, stream: TcpStream, _place: OwnedSemaphorePermit) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY was refused");
+        }
+        let watched = Watched::new(Arc::clone(&self.clock));
+        self.connections.lock().push(Arc::downgrade(&watched));
+        self.site.app.http.open.add(1);
+        let _open = Defer(|| self.site.app.http.open.add(-1));
+        let io = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watched)));
+        let (site, seen) = (Arc::clone(&self.site), Arc::clone(&watched));
+        let service = service_fn(move |request| {
+            serve_request(Arc::clone(&site), Arc::clone(&seen), request)
+        });
+        let connection = self.builder.serve_connection(io, service);
+        let work = async {
+            tokio::pin!(connection);
+            let draining = self.site.app.shutdown.token(Phase::Draining);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = draining.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection ended badly");
+            }
+        };
+        until_cut(&watched, work).await;
+    }
+
+    /// Looks at all connections, over and over, until the gateway closes.
+    async fn sweep(&self) {
+        let closing = self.site.app.shutdown.token(Phase::Draining);
+        let patience = Patience {
+            head: self.site.app.config.header_timeout,
+            idle: self.site.app.config.keep_alive_timeout,
+            write: self.site.app.config.write_timeout,
+        };
+        let begun = Instant::now();
+        let mut tick = tokio::time::interval(SWEEP);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = closing.cancelled() => return,
+            }
+            let now = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.clock.store(now, Relaxed);
+            self.connections.lock().retain(|connection| match connection.upgrade() {
+                Some(watched) => {
+                    watched.check(&patience);
+                    true
+                }
+                None => false,
+            });
+        }
+    }
+}
+
+/// Runs the streams of HTTP/2 connections as tasks that are joined at the end.
+#[derive(Clone)]
+struct StreamTasks(Tasks);
+
+impl<F> Executor<F> for StreamTasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, stream: F) {
+        self.0.spawn("stream", TaskKind::Worker, async move {
+            stream.await;
+        });
+    }
+}
+
+async fn refuse(mut stream: TcpStream, _place: OwnedSemaphorePermit) {
+    let told = async {
+        stream.write_all(TOO_MANY_CONNECTIONS.as_bytes()).await?;
+        stream.shutdown().await?;
+        // Closing with unread bytes would reset the connection, and the answer
+        // with it: what the client has sent is taken off first.
+        let mut rest = [0; 4096];
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    if let Ok(Err(error)) = tokio::time::timeout(REFUSAL_LINGER, told).await {
+        tracing::debug!(%error, "a client over the bound could not be told");
+    }
+}
+
+/// Runs at the end of a scope, also when the task is aborted.
+struct Defer<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Defer<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}

@@ -1,0 +1,119 @@
+//! The HTTP side: the map of addresses, what is taken out of requests, and the
+//! connections under it. Handlers take out, call the broker once, and convert;
+//! they decide nothing.
+//!
+//! ```text
+//! listen ─► connection ─► serve ─► router ─► topics | publish, upload | read, stream | ops | pages
+//!  bounds    time-outs     guard, ids, refusals       extract, body ─► broker ─► wire
+//! ```
+
+mod body;
+mod canned;
+mod config;
+mod connection;
+mod extract;
+mod guard;
+mod listen;
+mod metrics;
+mod openapi;
+mod ops;
+mod pages;
+mod problems;
+mod publish;
+mod read;
+mod refusal;
+mod serve;
+mod stream;
+mod topics;
+mod upload;
+
+pub use config::HttpConfig;
+pub use listen::listen;
+pub use openapi::document;
+
+use crate::{
+    broker::Broker,
+    runtime::{Metrics, Shutdown, Tasks},
+};
+use axum::{
+    Router,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use guard::Guard;
+use metrics::HttpMetrics;
+use serve::RequestIds;
+use std::{net::SocketAddr, sync::Arc};
+use tokio::sync::Semaphore;
+
+/// Memory for answers that wait to be sent, in KiB: pages, and the large
+/// pieces of streams.
+const ANSWER_ROOM_KIB: usize = 128 << 10;
+
+/// What every handler may use.
+struct App {
+    broker: Arc<Broker>,
+    metrics: Metrics,
+    config: HttpConfig,
+    shutdown: Shutdown,
+    tasks: Tasks,
+    guard: Guard,
+    http: HttpMetrics,
+    ids: RequestIds,
+    answer_room: Arc<Semaphore>,
+}
+
+/// All that is served at one address.
+pub struct Site {
+    app: Arc<App>,
+    router: Router,
+}
+
+impl Site {
+    /// The site of `broker` at the address `at`. Its connections are `tasks`,
+    /// and follow the phases of `shutdown`.
+    #[must_use]
+    pub fn new(
+        config: HttpConfig,
+        at: SocketAddr,
+        broker: Arc<Broker>,
+        metrics: &Metrics,
+        shutdown: Shutdown,
+        tasks: Tasks,
+    ) -> Arc<Site> {
+        let app = Arc::new(App {
+            broker,
+            metrics: metrics.clone(),
+            guard: Guard::new(at, &config.allowed_hosts),
+            config,
+            shutdown,
+            tasks,
+            http: HttpMetrics::new(metrics),
+            ids: RequestIds::new(),
+            answer_room: Arc::new(Semaphore::new(ANSWER_ROOM_KIB)),
+        });
+        let router = openapi::routes()
+            .merge(pages::routes())
+            .fallback(refusal::no_route)
+            .method_not_allowed_fallback(refusal::no_method)
+            .with_state(Arc::clone(&app));
+        Arc::new(Site { app, router })
+    }
+}
+
+/// An answer in JSON that was written already.
+fn json(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static(crate::wire::JSON);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// An answer in JSON of one of the shapes of `wire`.
+fn shape(status: StatusCode, body: &impl serde::Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(body) => json(status, body),
+        Err(error) => refusal::Refusal::internal(error.to_string()).into_response(),
+    }
+}

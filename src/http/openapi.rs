@@ -1,0 +1,63 @@
+//! The map of addresses, and the OpenAPI document that is made of it: a route
+//! and its documentation are one line.
+
+use super::{App, ops, publish, read, topics};
+use crate::wire::{ControlLine, NewRecord, ProblemBody, ReadRecord};
+use axum::Router;
+use std::sync::Arc;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// What the document says beside the calls.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "tidegate",
+        description = "A pub/sub messaging gateway: a durable, partitioned log over HTTP. \
+            Records are published to topics, kept in order in their partitions, and read back \
+            from anywhere, live or from history.\n\n\
+            Refusals are problem details (RFC 9457) with a `code`; each has a page under \
+            `/docs/errors/`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "topics", description = "Make, describe, change and delete topics."),
+        (name = "publishing", description = "Put records into a topic."),
+        (name = "reading", description = "Get records out, a page at a time or as a stream."),
+        (name = "operations", description = "For those who run the gateway."),
+    ),
+    components(schemas(ProblemBody, ControlLine, NewRecord, ReadRecord)),
+)]
+struct Document;
+
+fn documented() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(topics::list_topics))
+        .routes(routes!(
+            topics::put_topic,
+            topics::get_topic,
+            topics::patch_topic,
+            topics::delete_topic
+        ))
+        .routes(routes!(topics::trim_topic))
+        .routes(routes!(publish::publish, read::read_topic))
+        .routes(routes!(read::read_topics))
+        .routes(routes!(topics::find_offset))
+        .routes(routes!(ops::healthz))
+        .routes(routes!(ops::readyz))
+        .routes(routes!(ops::metrics))
+}
+
+/// Every call of the API.
+pub(super) fn routes() -> Router<Arc<App>> {
+    documented().split_for_parts().0
+}
+
+/// The OpenAPI document, as it is served and committed.
+#[must_use]
+pub fn document() -> String {
+    let (_, document) = documented().split_for_parts();
+    let mut text = document.to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}

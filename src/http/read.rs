@@ -1,0 +1,265 @@
+//! Reading over HTTP: a page, which may wait for a first record. Streams are
+//! in `stream`.
+
+use super::{
+    App,
+    extract::{Pairs, TopicPath, accept},
+    json,
+    problems::problems_of,
+    refusal::Refusal,
+    stream,
+};
+use crate::{
+    broker::{ReadEvent, ReadFrom, ReadRequest, Reader},
+    domain::TopicName,
+    engine::ReadBudget,
+    runtime::Phase,
+    wire::{
+        ErrorCode, LostNotice, PageWriter, ReadForm, ReadPage, ReadQuery, ReadRoute, ReadStart,
+    },
+};
+use axum::{
+    extract::{Request, State},
+    http::StatusCode,
+    response::Response,
+};
+use bytes::Bytes;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+
+/// How long a page may wait for memory before it is refused.
+const ROOM_WAIT: Duration = Duration::from_secs(5);
+/// What one read adds to a page, so that other requests get their turn.
+const STEP_BYTES: usize = 256 << 10;
+
+problems_of!(ReadProblems: TopicNameInvalid, TopicUnknown, PartitionUnknown, OffsetOutOfRange,
+    CursorDamaged, CursorForeign, CursorTopicGone, TimestampInvalid, ParameterUnknown,
+    ParameterInvalid, ParametersConflict, NotAcceptable, Unavailable, StorageDamaged);
+
+/// Read the records of a topic
+///
+/// `Accept: application/json` (the default) answers one page and the cursor for the next;
+/// with `wait_ms` it waits for a first record. `application/x-ndjson` streams one record a
+/// line up to the tail, or on and on with `follow=true`; lines with an `op` are control
+/// lines, and a stream without a final `end` or `error` was cut.
+#[utoipa::path(
+    get, path = "/v1/topics/{topic}/records", tag = "reading",
+    params(
+        ("topic" = String, Path, description = "The topic.", pattern = "^[a-zA-Z0-9._-]{1,249}$", example = "earthquakes"),
+        ("from" = Option<String>, Query, description = "`earliest` (the default), `latest`, `last:N` (of each partition), `offset:N` (with one `partition`) or `time:<RFC 3339 or ms>`.", example = "last:10"),
+        ("cursor" = Option<String>, Query, description = "Where an earlier read ended; instead of `from`."),
+        ("partition" = Option<Vec<u32>>, Query, description = "Only these partitions; may repeat."),
+        ("limit" = Option<u64>, Query, description = "Records: of a page 1 to 10000, 500 if left out; of a stream any number.", minimum = 1),
+        ("max_bytes" = Option<u32>, Query, description = "Bytes of records of a page, 1 MiB if left out. One record comes in any case.", minimum = 1, maximum = 16_777_216),
+        ("wait_ms" = Option<u32>, Query, description = "How long a page waits for a first record.", maximum = 55000),
+        ("follow" = Option<bool>, Query, description = "Whether a stream goes on at the tail."),
+        ("as" = Option<String>, Query, description = "The form of values: `auto` (as published), `json`, `text` or `base64`."),
+    ),
+    responses(
+        (status = 200, description = "Records.", content(
+            (ReadPage = "application/json"),
+            (String = "application/x-ndjson", example = "{\"partition\":0,\"offset\":5,\"timestamp\":1700000000000,\"headers\":[],\"value\":{\"n\":1}}\n{\"op\":\"end\",\"cursor\":\"AQEGb3JkZXJz\",\"records\":1}\n"),
+        )),
+        ReadProblems,
+    )
+)]
+pub(super) async fn read_topic(
+    State(app): State<Arc<App>>,
+    TopicPath(name): TopicPath,
+    Pairs(pairs): Pairs,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let form = ReadForm::of(accept(request.headers()).as_deref())?;
+    let mut query = ReadQuery::parse(pairs, ReadRoute::OneTopic, form)?;
+    query.topics = vec![name];
+    answer(app, query, form, false).await
+}
+
+/// Read the records of several topics
+///
+/// As one topic is read; each record says its `topic`.
+#[utoipa::path(
+    get, path = "/v1/records", tag = "reading",
+    params(
+        ("topic" = Vec<String>, Query, description = "The topics, 1 to 100, each once.", example = json!(["earthquakes"])),
+        ("from" = Option<String>, Query, description = "`earliest` (the default), `latest`, `last:N` (of each partition) or `time:<RFC 3339 or ms>`.", example = "last:10"),
+        ("cursor" = Option<String>, Query, description = "Where an earlier read of the same topics ended; instead of `from`."),
+        ("partition" = Option<Vec<u32>>, Query, description = "Only these partitions of each; may repeat."),
+        ("limit" = Option<u64>, Query, description = "Records: of a page 1 to 10000, 500 if left out; of a stream any number.", minimum = 1),
+        ("max_bytes" = Option<u32>, Query, description = "Bytes of records of a page, 1 MiB if left out. One record comes in any case.", minimum = 1, maximum = 16_777_216),
+        ("wait_ms" = Option<u32>, Query, description = "How long a page waits for a first record.", maximum = 55000),
+        ("follow" = Option<bool>, Query, description = "Whether a stream goes on at the tail."),
+        ("as" = Option<String>, Query, description = "The form of values: `auto` (as published), `json`, `text` or `base64`."),
+    ),
+    responses(
+        (status = 200, description = "Records.", content(
+            (ReadPage = "application/json"),
+            (String = "application/x-ndjson"),
+        )),
+        ReadProblems,
+    )
+)]
+pub(super) async fn read_topics(
+    State(app): State<Arc<App>>,
+    Pairs(pairs): Pairs,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let form = ReadForm::of(accept(request.headers()).as_deref())?;
+    let query = ReadQuery::parse(pairs, ReadRoute::ManyTopics, form)?;
+    answer(app, query, form, true).await
+}
+
+async fn answer(
+    app: Arc<App>,
+    query: ReadQuery,
+    form: ReadForm,
+    named: bool,
+) -> Result<Response, Refusal> {
+    let reader = open(&app, &query).await?;
+    match form {
+        ReadForm::Stream => Ok(stream::stream(&app, reader, &query, named)),
+        ReadForm::Page => Page::new(&app, reader, &query, named).answer().await,
+    }
+}
+
+async fn open(app: &App, query: &ReadQuery) -> Result<Reader, Refusal> {
+    let topics: Vec<TopicName> = query.topics.clone();
+    let partitions = query.partitions.clone();
+    let from = match &query.start {
+        ReadStart::At(start) => ReadFrom::Start(*start),
+        ReadStart::Cursor(cursor) => ReadFrom::Cursor(cursor.clone()),
+    };
+    Ok(Reader::open(&app.broker, ReadRequest { topics, partitions, from }).await?)
+}
+
+struct Page<'a> {
+    app: &'a App,
+    reader: Reader,
+    writer: PageWriter,
+    lost: Vec<LostNotice>,
+    left: ReadBudget,
+    deadline: Instant,
+    at_tail: bool,
+}
+
+impl Page<'_> {
+    fn new<'a>(app: &'a App, reader: Reader, query: &ReadQuery, named: bool) -> Page<'a> {
+        let records = u32::try_from(query.limit.unwrap_or(u64::MAX)).unwrap_or(u32::MAX);
+        Page {
+            app,
+            reader,
+            writer: PageWriter::new(query.as_, named),
+            lost: vec![],
+            left: ReadBudget { records, bytes: query.max_bytes as usize },
+            deadline: Instant::now() + Duration::from_millis(query.wait_ms.into()),
+            at_tail: false,
+        }
+    }
+
+    async fn answer(mut self) -> Result<Response, Refusal> {
+        let room = loop {
+            let room = room(self.app, self.left.bytes).await?;
+            self.fill().await?;
+            if self.writer.records() > 0 || !self.lost.is_empty() || !self.wait().await {
+                break room;
+            }
+        };
+        let cursor = self.reader.cursor().encode();
+        let page = self.writer.finish(&cursor, &self.lost, self.at_tail);
+        Ok(json(StatusCode::OK, held(page, room)))
+    }
+
+    /// Takes what there is, as far as it has room.
+    async fn fill(&mut self) -> Result<(), Refusal> {
+        loop {
+            let budget = ReadBudget { bytes: self.left.bytes.min(STEP_BYTES), ..self.left };
+            let event = if self.writer.records() == 0 {
+                self.reader.next(budget).await?
+            } else {
+                self.reader.next_within(budget).await?
+            };
+            match event {
+                None => {
+                    self.at_tail = true;
+                    return Ok(());
+                }
+                Some(ReadEvent::Full) if budget.bytes == self.left.bytes => return Ok(()),
+                // A record larger than a step, but not than what is left.
+                Some(ReadEvent::Full) => {
+                    let event = self.reader.next_within(self.left).await?;
+                    if matches!(event, None | Some(ReadEvent::Full)) {
+                        return Ok(());
+                    }
+                    event.map_or(Ok(()), |event| self.take(event))?;
+                }
+                Some(event) => self.take(event)?,
+            }
+            if self.left.records == 0 || self.left.bytes == 0 {
+                return Ok(());
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn take(&mut self, event: ReadEvent) -> Result<(), Refusal> {
+        match event {
+            ReadEvent::Records { topic, partition, batches } => {
+                for batch in &batches {
+                    self.writer.batch(&topic.name, partition, batch)?;
+                    self.left.records = self.left.records.saturating_sub(batch.count);
+                    self.left.bytes = self.left.bytes.saturating_sub(batch.body.len());
+                }
+            }
+            ReadEvent::Lost { topic, partition, range } => {
+                self.lost.push(LostNotice::new(&topic.name, partition, range));
+            }
+            ReadEvent::Full => {}
+        }
+        Ok(())
+    }
+
+    /// Waits for a first record. `false` when the time is over, or the gateway
+    /// stops: the page is then empty, and its cursor goes on elsewhere.
+    async fn wait(&mut self) -> bool {
+        let draining = self.app.shutdown.token(Phase::Draining);
+        tokio::select! {
+            () = self.reader.wait() => true,
+            () = tokio::time::sleep_until(self.deadline) => false,
+            () = draining.cancelled() => false,
+        }
+    }
+}
+
+/// Memory for an answer of about `bytes`, until it is sent.
+async fn room(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+    let room = Arc::clone(&app.answer_room).acquire_many_owned(kib(bytes));
+    match tokio::time::timeout(ROOM_WAIT, room).await {
+        Ok(Ok(room)) => Ok(room),
+        Ok(Err(_)) | Err(_) => {
+            let detail = "answers that wait to be sent fill the memory there is for them";
+            Err(Refusal::new(ErrorCode::TooBusy, detail))
+        }
+    }
+}
+
+/// In the units of the room; never more than a page may ask for.
+pub(super) fn kib(bytes: usize) -> u32 {
+    let most = super::ANSWER_ROOM_KIB / 4;
+    u32::try_from(bytes.div_ceil(1024).clamp(1, most)).unwrap_or(1)
+}
+
+/// Bytes that hold their room until they were sent.
+pub(super) fn held(bytes: Vec<u8>, mut room: OwnedSemaphorePermit) -> Bytes {
+    struct Held(Vec<u8>, #[expect(dead_code, reason = "is given back by its drop")] OwnedSemaphorePermit);
+
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+
+    // A page that came out smaller gives back what it did not need.
+    let spare = room.num_permits().saturating_sub(kib(bytes.len()) as usize);
+    drop(room.split(spare));
+    Bytes::from_owner(Held(bytes, room))
+}

@@ -1,0 +1,218 @@
+//! Reading as a stream of NDJSON: to the tail, or on and on. A task encodes a
+//! few pieces ahead of what the client takes, and no more.
+
+use super::{
+    App,
+    read::{held, kib},
+    refusal::Refusal,
+};
+use crate::{
+    broker::{ReadEvent, Reader},
+    engine::ReadBudget,
+    runtime::{Phase, ShutdownToken, TaskKind},
+    wire::{self, ErrorCode, LostNotice, NDJSON, Problem, ReadQuery, RecordEncoder},
+};
+use axum::{
+    body::Body,
+    http::{HeaderValue, header},
+    response::Response,
+};
+use bytes::Bytes;
+use futures_util::stream;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
+
+/// Pieces that wait for the client.
+const PIECES_AHEAD: usize = 2;
+/// A piece is sent when it has grown to this.
+const PIECE_BYTES: usize = 192 << 10;
+/// What the first read takes: the first bytes come early.
+const FIRST_READ_BYTES: usize = 16 << 10;
+/// What a read takes once the stream runs.
+const READ_BYTES: usize = 256 << 10;
+/// A piece beyond this is counted as memory that the gateway has to spare.
+const LARGE_PIECE_BYTES: usize = 1 << 20;
+/// A cursor is told at least every so many bytes.
+const CURSOR_BYTES: usize = 1 << 20;
+/// At the tail a cursor is told this long after records, so that single records
+/// do not each bring one.
+const CURSOR_AFTER: Duration = Duration::from_secs(1);
+/// And when nothing comes: proxies cut what is silent for 30 s and more.
+const HEARTBEAT: Duration = Duration::from_secs(25);
+
+/// The answer that streams what `reader` comes to.
+pub(super) fn stream(app: &Arc<App>, mut reader: Reader, query: &ReadQuery, named: bool) -> Response {
+    if !query.follow {
+        reader.stop_at_tail();
+    }
+    let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+    let producer = Producer {
+        reader,
+        encoder: RecordEncoder::new(query.as_),
+        named,
+        follow: query.follow,
+        left: query.limit.unwrap_or(u64::MAX),
+        sender,
+        out: vec![],
+        records: 0,
+        since_cursor: 0,
+        told: Instant::now(),
+        draining: app.shutdown.token(Phase::Draining),
+        room: Arc::clone(&app.answer_room),
+    };
+    app.tasks.spawn("read stream", TaskKind::Worker, producer.run());
+    let pieces = stream::unfold(pieces, |mut pieces| async {
+        let piece: Bytes = pieces.recv().await?;
+        Some((Ok::<_, Infallible>(piece), pieces))
+    });
+    let mut response = Response::new(Body::from_stream(pieces));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(NDJSON));
+    // Proxies are not to hold back or to pack what is to come at once.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+struct Producer {
+    reader: Reader,
+    encoder: RecordEncoder,
+    named: bool,
+    follow: bool,
+    /// Records that may still come.
+    left: u64,
+    sender: mpsc::Sender<Bytes>,
+    /// Lines that were not sent yet.
+    out: Vec<u8>,
+    records: u64,
+    /// Bytes of records since a cursor was told.
+    since_cursor: usize,
+    /// When a cursor was told.
+    told: Instant,
+    draining: ShutdownToken,
+    room: Arc<Semaphore>,
+}
+
+/// Why a stream ends before its time.
+enum Cut {
+    /// The client is gone: nobody is to be told.
+    Gone,
+    /// The client is told.
+    Failed(Refusal),
+}
+
+impl<E: Into<Refusal>> From<E> for Cut {
+    fn from(error: E) -> Cut {
+        Cut::Failed(error.into())
+    }
+}
+
+impl Producer {
+    async fn run(mut self) {
+        match self.produce().await {
+            Ok(()) => wire::end_line(&mut self.out, &self.reader.cursor().encode(), self.records),
+            Err(Cut::Gone) => return,
+            Err(Cut::Failed(refusal)) => {
+                if let Some(cause) = &refusal.cause {
+                    tracing::warn!(code = %refusal.problem.code, %cause, "a stream failed");
+                }
+                let cursor = self.reader.cursor().encode();
+                wire::error_line(&mut self.out, &refusal.problem, Some(&cursor));
+            }
+        }
+        // The last piece: a client that is gone does not miss it.
+        let _gone = self.flush().await;
+    }
+
+    async fn produce(&mut self) -> Result<(), Cut> {
+        // Where it begins, also when nothing comes for long.
+        self.tell_cursor();
+        let mut bytes = FIRST_READ_BYTES;
+        while self.left > 0 {
+            let records = u32::try_from(self.left).unwrap_or(u32::MAX);
+            match self.reader.next(ReadBudget { records, bytes }).await? {
+                Some(event) => self.take(event).await?,
+                None if !self.follow => break,
+                None => self.wait_at_tail().await?,
+            }
+            if bytes < READ_BYTES {
+                // The first records are on their way before more are read.
+                self.flush().await?;
+                bytes = READ_BYTES.min(bytes * 4);
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, event: ReadEvent) -> Result<(), Cut> {
+        match event {
+            ReadEvent::Records { topic, partition, batches } => {
+                let name = self.named.then_some(&topic.name);
+                for batch in &batches {
+                    let before = self.out.len();
+                    self.encoder.lines_into(&mut self.out, name, partition, batch)?;
+                    self.records += u64::from(batch.count);
+                    self.left = self.left.saturating_sub(batch.count.into());
+                    self.since_cursor += self.out.len() - before;
+                    // Not in the middle of what the reader answered at once: a
+                    // cursor speaks of all of it.
+                    if self.out.len() >= PIECE_BYTES {
+                        self.flush().await?;
+                    }
+                }
+                if self.since_cursor >= CURSOR_BYTES {
+                    self.tell_cursor();
+                }
+            }
+            ReadEvent::Lost { topic, partition, range } => {
+                wire::lost_line(&mut self.out, &LostNotice::new(&topic.name, partition, range));
+            }
+            ReadEvent::Full => {}
+        }
+        Ok(())
+    }
+
+    fn tell_cursor(&mut self) {
+        wire::cursor_line(&mut self.out, &self.reader.cursor().encode());
+        self.since_cursor = 0;
+        self.told = Instant::now();
+    }
+
+    /// Sends all that there is, and waits for more.
+    async fn wait_at_tail(&mut self) -> Result<(), Cut> {
+        let patience = if self.since_cursor > 0 { CURSOR_AFTER } else { HEARTBEAT };
+        let due = self.told + patience;
+        if Instant::now() >= due {
+            self.tell_cursor();
+        }
+        self.flush().await?;
+        tokio::select! {
+            () = self.reader.wait() => Ok(()),
+            () = tokio::time::sleep_until(due.max(Instant::now() + Duration::from_millis(1))) => {
+                Ok(())
+            }
+            () = self.sender.closed() => Err(Cut::Gone),
+            () = self.draining.cancelled() => {
+                let detail = "the gateway stops; go on from the cursor elsewhere, or later";
+                Err(Cut::from(Problem::new(ErrorCode::Closing, detail)))
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), Cut> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let out = std::mem::take(&mut self.out);
+        let piece = if out.len() > LARGE_PIECE_BYTES {
+            let room = Arc::clone(&self.room).acquire_many_owned(kib(out.len())).await;
+            room.map_or_else(|_| Bytes::new(), |room| held(out, room))
+        } else {
+            Bytes::from(out)
+        };
+        self.sender.send(piece).await.map_err(|_| Cut::Gone)
+    }
+}

@@ -1,0 +1,140 @@
+//! Composition: the one place that names the engines. Builds a gateway from
+//! its settings, and stops it in order.
+
+use crate::{
+    broker::Broker,
+    config::{Config, EngineKind},
+    domain::{Clock, Timestamp},
+    engine::{
+        Engine,
+        memory::MemoryEngine,
+        sled::{OpenError, SledEngine},
+    },
+    http::{self, Site},
+    runtime::{Metrics, Phase, Shutdown, ShutdownToken, TaskFailed, TaskKind, Tasks},
+};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::net::TcpListener;
+
+/// How often the memory engine drops what is kept no longer.
+const MEMORY_RETENTION: Duration = Duration::from_secs(1);
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The store was refused. Nothing was changed.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// A gateway that runs. Stop it: dropped, its tasks end with the process.
+pub struct Server {
+    address: SocketAddr,
+    engine: Arc<dyn Engine>,
+    shutdown: Shutdown,
+    tasks: Tasks,
+}
+
+impl Server {
+    /// Opens the store, binds the address, and serves from then on.
+    pub async fn start(config: Config) -> Result<Server, ServerError> {
+        let metrics = Metrics::default();
+        let tasks = Tasks::default();
+        let shutdown = Shutdown::new(config.http.shutdown_deadline);
+        let failed = |error| ServerError::Listen { address: config.listen, error };
+        // Bound first: a store is not opened, and locked, for an address that
+        // is taken. Until it is, connections wait in the backlog.
+        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let draining = shutdown.token(Phase::Draining);
+        let engine = open_engine(&config, &metrics, &tasks, draining).await?;
+        let broker = Broker::new(Arc::clone(&engine), config.limits, &metrics);
+        let (stop, own) = (shutdown.clone(), tasks.clone());
+        let site = Site::new(config.http, address, broker, &metrics, stop, own);
+        tasks.spawn("listener", TaskKind::Vital, http::listen(site, listener));
+        tracing::info!(%address, engine = engine.name(), "serving");
+        Ok(Server { address, engine, shutdown, tasks })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until something that it cannot do without has failed; for ever if
+    /// nothing does.
+    pub async fn failed(&self) -> TaskFailed {
+        self.tasks.failed().await
+    }
+
+    /// Stops in order: not ready, no new connections, what is in flight is
+    /// finished or at the deadline cut, and the store is synced and closed.
+    pub async fn stop(self) {
+        let deadline = self.shutdown.deadline();
+        self.shutdown.enter(Phase::NotReady);
+        self.shutdown.enter(Phase::Refusing);
+        self.shutdown.enter(Phase::Draining);
+        let cut = self.tasks.join(deadline).await;
+        if cut > 0 {
+            tracing::warn!(tasks = cut, "not all was finished at the deadline");
+        }
+        self.shutdown.enter(Phase::Closing);
+        self.engine.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+async fn open_engine(
+    config: &Config,
+    metrics: &Metrics,
+    tasks: &Tasks,
+    stopping: ShutdownToken,
+) -> Result<Arc<dyn Engine>, ServerError> {
+    match config.engine {
+        EngineKind::Sled => {
+            Ok(SledEngine::open(config.sled.clone(), system_clock(), metrics).await?)
+        }
+        EngineKind::Memory => {
+            let engine = Arc::new(MemoryEngine::new(system_clock()));
+            let kept = retain(Arc::clone(&engine), stopping);
+            tasks.spawn("memory retention", TaskKind::Vital, kept);
+            Ok(engine)
+        }
+    }
+}
+
+/// Milliseconds of the system's clock.
+fn system_clock() -> Clock {
+    Arc::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    })
+}
+
+/// The memory engine has no threads of its own.
+async fn retain(engine: Arc<MemoryEngine>, stopping: ShutdownToken) {
+    let mut tick = tokio::time::interval(MEMORY_RETENTION);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = stopping.cancelled() => return,
+        }
+        if let Err(error) = engine.enforce_retention() {
+            tracing::warn!(%error, "retention failed");
+        }
+    }
+}
