@@ -2,10 +2,12 @@
 //! these rooms and of who may know whom; `tests/tidy.rs` holds it.
 
 pub mod broker;
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod http;
 pub mod runtime;
-pub mod wire;
 pub mod server;
+pub mod wire;

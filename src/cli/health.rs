@@ -10,7 +10,12 @@ use std::time::Duration;
 #[derive(Debug, Args)]
 pub struct HealthArgs {
     /// The gateway's address.
-    #[arg(long, value_name = "URL", env = "TIDEGATE_SERVER", default_value = "http://127.0.0.1:8080")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TIDEGATE_SERVER",
+        default_value = "http://127.0.0.1:8080"
+    )]
     url: String,
     /// How long to wait for the answer, seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 4.0)]

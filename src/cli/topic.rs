@@ -68,7 +68,12 @@ enum Action {
         #[arg(long, value_name = "NUMBER")]
         partition: Option<u32>,
         /// Drop records before this offset; needs --partition.
-        #[arg(long, value_name = "OFFSET", required_unless_present = "before_time", requires = "partition")]
+        #[arg(
+            long,
+            value_name = "OFFSET",
+            required_unless_present = "before_time",
+            requires = "partition"
+        )]
         before_offset: Option<u64>,
         /// Drop records before this time: RFC 3339, or milliseconds since 1970.
         #[arg(long, value_name = "TIME", conflicts_with = "before_offset")]
@@ -140,7 +145,8 @@ fn parse_retention(text: &str) -> Result<Bound, String> {
     if text == "none" {
         return Ok(Bound(None));
     }
-    let duration = value::parse_duration(text).ok_or_else(|| format!("write {}", value::TIME_FORMS))?;
+    let duration =
+        value::parse_duration(text).ok_or_else(|| format!("write {}", value::TIME_FORMS))?;
     u64::try_from(duration.as_millis()).map(|ms| Bound(Some(ms))).map_err(|error| error.to_string())
 }
 

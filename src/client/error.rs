@@ -12,7 +12,9 @@ pub enum ClientError {
     #[error("the server address {0:?} is not a URL such as http://127.0.0.1:8080")]
     Server(String),
     /// Nobody answers there.
-    #[error("no answer from {server}: {reason}\n  what to do: start a gateway with `tidegate serve`, or name another with --server")]
+    #[error(
+        "no answer from {server}: {reason}\n  what to do: start a gateway with `tidegate serve`, or name another with --server"
+    )]
     Unreachable {
         /// The address.
         server: String,

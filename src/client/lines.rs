@@ -18,7 +18,9 @@ pub struct Lines {
 
 impl Lines {
     /// Reads `body` by lines.
-    pub(super) fn new(body: impl Stream<Item = Result<Bytes, ClientError>> + Send + 'static) -> Self {
+    pub(super) fn new(
+        body: impl Stream<Item = Result<Bytes, ClientError>> + Send + 'static,
+    ) -> Self {
         Lines { body: Box::pin(body), buffer: BytesMut::new(), searched: 0 }
     }
 

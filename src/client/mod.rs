@@ -6,6 +6,8 @@ mod error;
 mod lines;
 pub mod load;
 mod read;
+#[cfg(test)]
+mod tests;
 
 pub use error::{ClientError, Refusal};
 pub use lines::Lines;
@@ -13,7 +15,8 @@ pub use read::{ReadRequest, RecordStream, StreamItem};
 
 use crate::domain::TopicName;
 use crate::wire::{
-    PublishAnswer, StreamAnswer, TopicBody, TopicDescription, TopicPage, TopicPatchBody, TopicSummary, TrimAnswer, TrimBody,
+    PublishAnswer, StreamAnswer, TopicBody, TopicDescription, TopicPage, TopicPatchBody,
+    TopicSummary, TrimAnswer, TrimBody,
 };
 use bytes::Bytes;
 use error::root_cause;
@@ -132,7 +135,11 @@ impl Client {
     }
 
     /// Moves the start of partitions.
-    pub async fn trim(&self, topic: &TopicName, body: &TrimBody) -> Result<TrimAnswer, ClientError> {
+    pub async fn trim(
+        &self,
+        topic: &TopicName,
+        body: &TrimBody,
+    ) -> Result<TrimAnswer, ClientError> {
         let path = format!("{}/trim", topic_path(topic));
         let response = self.send(self.request(Method::POST, &path, &[]).json(body)).await?;
         self.parsed(response).await
@@ -207,7 +214,8 @@ impl Client {
             query.push(("durability", durability));
         }
         let path = format!("{}/records", topic_path(topic));
-        let request = self.request(Method::POST, &path, &query).header("content-type", content_type);
+        let request =
+            self.request(Method::POST, &path, &query).header("content-type", content_type);
         match &options.idempotency_key {
             Some(key) => request.header("idempotency-key", key),
             None => request,

@@ -75,12 +75,8 @@ impl Client {
                 "/v1/records".to_owned()
             }
         };
-        let optional = [
-            ("from", &read.from),
-            ("cursor", &read.cursor),
-            ("limit", &limit),
-            ("as", &read.form),
-        ];
+        let optional =
+            [("from", &read.from), ("cursor", &read.cursor), ("limit", &limit), ("as", &read.form)];
         query.extend(optional.iter().filter_map(|(name, text)| Some((*name, text.as_deref()?))));
         query.extend(partitions.iter().map(|partition| ("partition", partition.as_str())));
         if read.follow {
@@ -90,7 +86,12 @@ impl Client {
         let response = self.send(request).await?;
         let client = self.clone();
         let body = response.bytes_stream().map_err(move |error| client.network(&error));
-        Ok(RecordStream { server: self.server.clone(), lines: Lines::new(body), ended: false, failed: None })
+        Ok(RecordStream {
+            server: self.server.clone(),
+            lines: Lines::new(body),
+            ended: false,
+            failed: None,
+        })
     }
 }
 
@@ -155,7 +156,12 @@ mod tests {
 
     fn stream(text: &'static str) -> RecordStream {
         let body = futures_util::stream::iter([Ok(Bytes::from_static(text.as_bytes()))]);
-        RecordStream { server: "http://h".to_owned(), lines: Lines::new(body), ended: false, failed: None }
+        RecordStream {
+            server: "http://h".to_owned(),
+            lines: Lines::new(body),
+            ended: false,
+            failed: None,
+        }
     }
 
     #[tokio::test]

@@ -93,7 +93,8 @@ fn text_of(value: &DeValue<'_>) -> Result<String, String> {
         DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().replace('_', "")),
         DeValue::Integer(_) => Err("write the number in decimal".to_owned()),
         DeValue::Array(items) => {
-            let texts: Result<Vec<_>, _> = items.iter().map(|item| text_of(item.get_ref())).collect();
+            let texts: Result<Vec<_>, _> =
+                items.iter().map(|item| text_of(item.get_ref())).collect();
             Ok(texts?.join(","))
         }
         DeValue::Float(_) => Err("no setting is a number with a point".to_owned()),

@@ -29,7 +29,9 @@ impl SettingFlags {
     /// Reads file and environment, and lays these flags over them.
     pub fn resolve(&self) -> Result<Resolved, Faults> {
         let environment: Vec<_> = std::env::vars_os()
-            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.to_string_lossy().into())))
+            .filter_map(|(name, text)| {
+                Some((name.into_string().ok()?, text.to_string_lossy().into()))
+            })
             .collect();
         let path = resolve::file_named(self.file.clone(), &environment);
         let file = path.map(|path| SettingsFile::read(&path)).transpose();

@@ -23,7 +23,10 @@ pub use setting::Choice;
 use crate::domain::Limits;
 use crate::engine::sled::SledConfig;
 use crate::http::HttpConfig;
-use std::{net::SocketAddr, path::{Path, PathBuf}};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 /// What the names of all environment variables begin with.
 const VARIABLES: &str = "TIDEGATE_";
@@ -171,7 +174,8 @@ impl Config {
             found.push(("limits.partitions", what));
         }
         if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&self.log.filter) {
-            let allowed = "write a level (error, warn, info, debug, trace) or part=level, by commas";
+            let allowed =
+                "write a level (error, warn, info, debug, trace) or part=level, by commas";
             found.push(("log.filter", format!("{error}; {allowed}")));
         }
         found

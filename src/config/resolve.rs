@@ -111,7 +111,8 @@ impl Work {
 
     fn take(&mut self, setting: &'static Setting, origin: Origin, text: &str) {
         if setting.flag_only {
-            let what = format!("only the flag --{} may set it, so that it does not stay", setting.flag());
+            let what =
+                format!("only the flag --{} may set it, so that it does not stay", setting.flag());
             return self.fault(origin, setting.key, what);
         }
         self.put(setting, origin, text);

@@ -67,7 +67,10 @@ fn a_list_is_an_array_in_the_file_and_commas_elsewhere() {
         Written { environment, ..Written::default() },
         Written { file: from_file, ..Written::default() },
     ] {
-        assert_eq!(resolve(&written).unwrap().config.http.allowed_hosts, ["a.example", "b.example"]);
+        assert_eq!(
+            resolve(&written).unwrap().config.http.allowed_hosts,
+            ["a.example", "b.example"]
+        );
     }
 }
 
@@ -75,7 +78,11 @@ fn a_list_is_an_array_in_the_file_and_commas_elsewhere() {
 fn all_faults_of_all_sources_are_reported_together() {
     let written = Written {
         file: file("\n[http]\nmax-conections = 5\nheader-timeout = 5\n"),
-        environment: variables(&[("TIDEGATE_ENGINE", "rocks"), ("TIDEGATE_LISTN", "x"), ("HOME", "/")]),
+        environment: variables(&[
+            ("TIDEGATE_ENGINE", "rocks"),
+            ("TIDEGATE_LISTN", "x"),
+            ("HOME", "/"),
+        ]),
         flags: vec![("limits.topics", "0".to_owned())],
     };
     assert_eq!(
@@ -119,15 +126,16 @@ fn a_value_of_the_wrong_kind_is_refused() {
 #[test]
 fn a_name_far_from_every_other_gets_no_guess() {
     let found = faults_of_file("colour = \"blue\"");
-    assert_eq!(found, ["t.toml:1: `colour`: is not a setting; --print-config shows those there are"]);
+    assert_eq!(
+        found,
+        ["t.toml:1: `colour`: is not a setting; --print-config shows those there are"]
+    );
 }
 
 #[test]
 fn listening_beyond_loopback_needs_its_flag() {
-    let mut written = Written {
-        flags: vec![("listen", "0.0.0.0:8080".to_owned())],
-        ..Written::default()
-    };
+    let mut written =
+        Written { flags: vec![("listen", "0.0.0.0:8080".to_owned())], ..Written::default() };
     let found = faults(&written);
     assert!(found[0].starts_with("--listen: `listen`: 0.0.0.0:8080 can be reached"), "{found:?}");
     assert!(found[0].contains("--insecure-listen-anywhere"));
@@ -140,7 +148,10 @@ fn listening_beyond_loopback_needs_its_flag() {
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
     let found = faults_of_file("limits.inflight-bytes = \"1MiB\"\nlog.filter = \"a=b=c\"");
-    assert!(found[0].starts_with("t.toml:1: `limits.inflight-bytes`: 1MiB is less than"), "{found:?}");
+    assert!(
+        found[0].starts_with("t.toml:1: `limits.inflight-bytes`: 1MiB is less than"),
+        "{found:?}"
+    );
     assert!(found[1].starts_with("t.toml:2: `log.filter`"), "{found:?}");
 }
 
@@ -148,17 +159,17 @@ fn settings_that_contradict_each_other_are_refused() {
 fn an_accepted_loss_is_a_flag_and_nothing_that_stays() {
     let found = faults_of_file("accept-loss = true");
     assert!(found[0].contains("only the flag --accept-loss"), "{found:?}");
-    let written = Written {
-        flags: vec![("accept-loss", "true".to_owned())],
-        ..Written::default()
-    };
+    let written = Written { flags: vec![("accept-loss", "true".to_owned())], ..Written::default() };
     assert!(resolve(&written).unwrap().config.sled.accept_loss);
 }
 
 #[test]
 fn what_is_printed_is_read_back_the_same() {
     let written = Written {
-        environment: variables(&[("TIDEGATE_SLED_ROLL_BYTES", "8MiB"), ("TIDEGATE_ALLOWED_HOSTS", "a,b")]),
+        environment: variables(&[
+            ("TIDEGATE_SLED_ROLL_BYTES", "8MiB"),
+            ("TIDEGATE_ALLOWED_HOSTS", "a,b"),
+        ]),
         ..Written::default()
     };
     let resolved = resolve(&written).unwrap();
@@ -174,8 +185,7 @@ fn no_two_settings_share_a_name_and_groups_stand_together() {
     let flags: BTreeSet<_> = SETTINGS.iter().map(|s| s.flag()).collect();
     let variables: BTreeSet<_> = SETTINGS.iter().map(|s| s.variable()).collect();
     assert_eq!([keys.len(), flags.len(), variables.len()], [SETTINGS.len(); 3]);
-    let mut groups: Vec<_> =
-        SETTINGS.iter().filter(|s| !s.flag_only).map(|s| s.group()).collect();
+    let mut groups: Vec<_> = SETTINGS.iter().filter(|s| !s.flag_only).map(|s| s.group()).collect();
     groups.dedup();
     let distinct: BTreeSet<_> = groups.iter().collect();
     assert_eq!(groups.len(), distinct.len(), "{groups:?}");
@@ -197,7 +207,11 @@ fn the_readme_lists_every_setting_with_its_default() {
         })
         .collect();
     let missing: Vec<_> = rows.iter().filter(|row| !readme.contains(row.as_str())).collect();
-    assert!(missing.is_empty(), "README.md lacks:\n{missing:#?}\nthe whole table:\n{}", rows.join("\n"));
+    assert!(
+        missing.is_empty(),
+        "README.md lacks:\n{missing:#?}\nthe whole table:\n{}",
+        rows.join("\n")
+    );
 }
 
 #[test]

@@ -15,13 +15,8 @@ const SIZES: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-const TIMES: [(&str, u64); 5] = [
-    ("ms", 1),
-    ("s", 1_000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-];
+const TIMES: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// How a size may be written, for messages.
 pub const SIZE_FORMS: &str = "a size such as 64MiB, 1GB or plain bytes";
@@ -51,7 +46,8 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 /// A size in its largest whole unit.
 #[must_use]
 pub fn print_size(bytes: u64) -> String {
-    let binary = SIZES[..4].iter().find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor));
+    let binary =
+        SIZES[..4].iter().find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor));
     match binary {
         Some((unit, factor)) => format!("{}{unit}", bytes / factor),
         None => bytes.to_string(),
@@ -62,7 +58,8 @@ pub fn print_size(bytes: u64) -> String {
 #[must_use]
 pub fn print_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let whole = TIMES.iter().rev().find(|(_, factor)| millis >= *factor && millis.is_multiple_of(*factor));
+    let whole =
+        TIMES.iter().rev().find(|(_, factor)| millis >= *factor && millis.is_multiple_of(*factor));
     match whole {
         Some((unit, factor)) => format!("{}{unit}", millis / factor),
         None => format!("{millis}ms"),

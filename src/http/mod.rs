@@ -12,6 +12,7 @@ mod canned;
 mod config;
 mod connection;
 mod extract;
+pub mod floor;
 mod guard;
 mod listen;
 mod metrics;

@@ -12,9 +12,9 @@ import urllib.parse
 
 # Volumes so small that they roll, seal, trim and copy all the time.
 SMALL = [
-    "--sled.roll-bytes", "4MiB",
-    "--sled.cache-active-bytes", "32MiB",
-    "--sled.open-sealed", "2",
+    "--sled-roll-bytes", "4MiB",
+    "--sled-cache-active-bytes", "32MiB",
+    "--sled-open-sealed", "2",
 ]
 
 
@@ -79,7 +79,7 @@ class Gateway:
     def _drain(self, process):
         for line in process.stderr:
             self.log.append(line)
-            del self.log[:-200]
+            del self.log[:-2000]
 
     def kill(self):
         """SIGKILL, by pid."""

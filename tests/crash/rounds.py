@@ -26,7 +26,7 @@ class Rounds:
     def make_topics(self):
         client = Client(self.gateway.port)
         client.call("PUT", "/v1/topics/synced", {"partitions": PARTITIONS})
-        client.call("PUT", "/v1/topics/buffered", {"partitions": 2, "durability": "buffered"})
+        client.call("PUT", "/v1/topics/buffered", {"partitions": PARTITIONS, "durability": "buffered"})
         # Comes and goes beside the others, so that volumes die and are copied.
         client.call("PUT", "/v1/topics/side", {"partitions": 1, "retention_bytes": 1 << 20})
         client.close()

@@ -16,7 +16,7 @@ use super::setup::Setup;
 use crate::client::load::{Connection, LoadError, Pace, Timed, pace, quantile};
 
 /// The setting that makes rolls frequent enough to be measured.
-const SMALL_VOLUMES: [&str; 2] = ["--sled.roll-bytes", "16777216"];
+const SMALL_VOLUMES: [&str; 2] = ["--sled-roll-bytes", "16777216"];
 /// Records of a request, and bytes of a record's value.
 const BATCH: usize = 10;
 const RECORD: usize = 1_000;

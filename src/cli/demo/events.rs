@@ -35,7 +35,8 @@ impl Week {
             Ok(Event { network: net, time, json })
         };
         let events: serde_json::Result<Vec<_>> = RECORDED.lines().map(event).collect();
-        let events = events.map_err(|error| CliError::io("reading the recorded week")(error.into()))?;
+        let events =
+            events.map_err(|error| CliError::io("reading the recorded week")(error.into()))?;
         Ok(Week(events))
     }
 

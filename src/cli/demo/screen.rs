@@ -92,7 +92,8 @@ impl Screen {
     pub fn done(&self, published: Published, once: bool) -> Result<(), CliError> {
         self.interrupted();
         let Published { before, now } = published;
-        let there = if before > 0 { format!(", {} were there", count(before)) } else { String::new() };
+        let there =
+            if before > 0 { format!(", {} were there", count(before)) } else { String::new() };
         let on = if once { "" } else { " The gateway serves on until Ctrl-C." };
         self.line(&format!("The week is over: {} events published{there}.{on}", count(now)))
     }

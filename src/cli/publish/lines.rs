@@ -4,7 +4,10 @@
 use super::LineKind;
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::{Map, Value, json, value::{RawValue, to_raw_value}};
+use serde_json::{
+    Map, Value, json,
+    value::{RawValue, to_raw_value},
+};
 use std::{borrow::Cow, collections::BTreeMap};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 
@@ -40,9 +43,13 @@ impl LineForm {
             LineKind::Values => Ok(()),
             LineKind::Text if !fields => Ok(()),
             LineKind::Records if !fields && self.key.is_none() => Ok(()),
-            LineKind::Text => Err("text has no fields: --key-field and --time-field need --lines values".to_owned()),
+            LineKind::Text => {
+                Err("text has no fields: --key-field and --time-field need --lines values"
+                    .to_owned())
+            }
             LineKind::Records => {
-                Err("records carry their own keys and times: leave --key and the like out".to_owned())
+                Err("records carry their own keys and times: leave --key and the like out"
+                    .to_owned())
             }
         }
     }
@@ -58,8 +65,8 @@ impl LineForm {
                 write(out, &record)
             }
             LineKind::Records => {
-                let mut record: BTreeMap<Cow<'_, str>, &RawValue> =
-                    serde_json::from_slice(line).map_err(|error| format!("not a record: {error}"))?;
+                let mut record: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(line)
+                    .map_err(|error| format!("not a record: {error}"))?;
                 record.retain(|name, _| !OF_READING.contains(&name.as_ref()));
                 let partition = self.partition.and_then(|n| to_raw_value(&n).ok());
                 if let Some(partition) = &partition {
@@ -224,7 +231,8 @@ mod tests {
             time_field: Some("at".to_owned()),
             ..form(LineKind::Values)
         };
-        let told = all(form.clone(), "{\"who\":{\"id\":7},\"at\":12}\n{\"who\":null}\n").await.unwrap();
+        let told =
+            all(form.clone(), "{\"who\":{\"id\":7},\"at\":12}\n{\"who\":null}\n").await.unwrap();
         let lines: Vec<Value> = told.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         assert_eq!(lines[0]["key"], json!("7"));
         assert_eq!(lines[0]["timestamp"], json!(12));

@@ -134,7 +134,8 @@ fn body_of(args: &PublishArgs) -> Result<Vec<u8>, CliError> {
         return Err(CliError::Usage(asked));
     }
     let records: Result<Vec<_>, _> = args.values.iter().map(|text| record_of(args, text)).collect();
-    let body = records.and_then(|records| serde_json::to_vec(&BTreeMap::from([("records", records)])));
+    let body =
+        records.and_then(|records| serde_json::to_vec(&BTreeMap::from([("records", records)])));
     body.map_err(|error| CliError::io("writing JSON")(error.into()))
 }
 
@@ -154,8 +155,11 @@ fn record_of(args: &PublishArgs, text: &str) -> serde_json::Result<Record<'stati
         put("partition", json!(partition))?;
     }
     if !args.headers.is_empty() {
-        let list: Vec<_> =
-            args.headers.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let list: Vec<_> = args
+            .headers
+            .iter()
+            .map(|(name, value)| json!({"name": name, "value": value}))
+            .collect();
         put("headers", json!(list))?;
     }
     match RawValue::from_string(text.to_owned()) {
@@ -281,7 +285,9 @@ fn progress(size: Option<u64>, word: &'static str) -> ProgressBar {
         None => (ProgressBar::no_length(), "{prefix} {spinner} {bytes}  {msg}  {bytes_per_sec}"),
     };
     bar.set_draw_target(ProgressDrawTarget::stderr());
-    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_style(
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
     bar.set_prefix(word);
     bar.enable_steady_tick(REDRAW);
     bar

@@ -231,7 +231,9 @@ impl Draft {
         let home = staged.topic.partition(staged.partition)?;
         let mut head = home.head.lock();
         let mut shared = home.shared.write();
-        for piece in all.split(VALUE_BYTES).map_err(corrupt)? {
+        let pieces = all.split(VALUE_BYTES).map_err(corrupt)?;
+        self.merge(place, &mut head, &pieces).map_err(corrupt)?;
+        for piece in pieces {
             let span = piece.time_span().map_err(corrupt)?;
             let active = &mut shared.active;
             if head.since_index >= INDEX_BYTES || active.is_empty() {
@@ -247,7 +249,6 @@ impl Draft {
             }
             head.since_index += piece.body.len() as u64;
             active.grow(&piece, span.1);
-            self.merge(place, &mut head, &piece).map_err(corrupt)?;
             self.commit.records.add(place, &piece, span);
         }
         self.commit.records.begins.push((place, all.base));
@@ -261,35 +262,46 @@ impl Draft {
         Ok(())
     }
 
-    /// Keeps small values in mind, and writes those that make a full one as
-    /// such: together with the removal of the small ones, so it is one or the
-    /// other.
+    /// Keeps small values in mind, and writes those of earlier commits that
+    /// make a full one as such: together with the removal of the small ones,
+    /// so it is one or the other.
     fn merge(
         &mut self,
         place: keys::Place,
         head: &mut WriteHead,
-        piece: &RecordBatch,
+        pieces: &[RecordBatch],
     ) -> Result<(), crate::domain::CorruptRecord> {
         // A merged record carries its own time: 8 bytes and a longer length.
         let grown = |b: &RecordBatch| b.body.len() + 9 * b.count as usize;
-        let small = piece.body.len() < SMALL_BYTES;
+        let small = |b: &&RecordBatch| b.body.len() < SMALL_BYTES;
         let held: usize = head.small.iter().map(grown).sum();
-        if (!small || held + grown(piece) > VALUE_BYTES) && head.small.len() > 1 {
-            let merged = merged(&head.small)?;
-            for old in &head.small {
-                self.commit.batch.remove(&keys::record(place, old.end().minus(1), 0));
-            }
-            self.commit.merged += head.small.len() as u64;
-            for (key, value) in rows(place, &merged, merged.time_span()?) {
-                self.commit.batch.insert(&key, value);
-            }
-            head.small.clear();
+        let joins = match pieces {
+            [one] => small(&one) && held + grown(one) <= VALUE_BYTES,
+            _ => false,
+        };
+        if !joins {
+            self.write_merged(place, &std::mem::take(&mut head.small))?;
         }
-        if small {
-            head.small.push(piece.clone());
-        } else {
-            head.small.clear();
+        head.small.extend(pieces.last().filter(small).cloned());
+        Ok(())
+    }
+
+    fn write_merged(
+        &mut self,
+        place: keys::Place,
+        small: &[RecordBatch],
+    ) -> Result<(), crate::domain::CorruptRecord> {
+        if small.len() < 2 {
+            return Ok(());
         }
+        for old in small {
+            self.commit.batch.remove(&keys::record(place, old.end().minus(1), 0));
+        }
+        let merged = merged(small)?;
+        for (key, value) in rows(place, &merged, merged.time_span()?) {
+            self.commit.batch.insert(&key, value);
+        }
+        self.commit.merged += small.len() as u64;
         Ok(())
     }
 }

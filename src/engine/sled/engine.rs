@@ -44,7 +44,7 @@ const STATE_VALUE_BYTES: usize = 8 << 10;
 
 /// A log in a directory of this machine.
 pub struct SledEngine {
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
     jobs: Sender<Job>,
     threads: Mutex<Option<Threads>>,
 }
