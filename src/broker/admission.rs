@@ -1,8 +1,8 @@
 //! Admission: bytes and requests are taken before any queue and given back by
 //! a guard's drop, so that what clients send at once stays within memory.
 
-use super::{Overload, metrics::BrokerMetrics};
-use crate::runtime::metrics::Gauge;
+use super::Overload;
+use crate::runtime::Metrics;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
@@ -20,27 +20,21 @@ struct Inner {
 struct Pool {
     taken: AtomicUsize,
     max: usize,
-    shown: Gauge,
 }
 
 impl Pool {
-    fn new(max: usize, shown: Gauge) -> Pool {
-        Pool { taken: AtomicUsize::new(0), max, shown }
+    fn new(max: usize) -> Pool {
+        Pool { taken: AtomicUsize::new(0), max }
     }
 
     fn take(&self, n: usize) -> bool {
         // The counters guard no other memory, so no order is needed.
         let fits = |taken: usize| taken.checked_add(n).filter(|sum| *sum <= self.max);
-        let took = self.taken.fetch_update(Relaxed, Relaxed, fits).is_ok();
-        if took {
-            self.shown.add(n as i64);
-        }
-        took
+        self.taken.fetch_update(Relaxed, Relaxed, fits).is_ok()
     }
 
     fn give_back(&self, n: usize) {
         self.taken.fetch_sub(n, Relaxed);
-        self.shown.add(-(n as i64));
     }
 }
 
@@ -51,11 +45,17 @@ pub struct Permit {
 }
 
 impl Admission {
-    pub(super) fn new(bytes: usize, requests: usize, metrics: &BrokerMetrics) -> Admission {
-        Admission(Arc::new(Inner {
-            bytes: Pool::new(bytes, metrics.inflight_bytes.clone()),
-            requests: Pool::new(requests, metrics.inflight_requests.clone()),
-        }))
+    pub(super) fn new(bytes: usize, requests: usize, metrics: &Metrics) -> Admission {
+        let inner = Arc::new(Inner { bytes: Pool::new(bytes), requests: Pool::new(requests) });
+        let gauge = |name, help| metrics.gauge(name, help, &[]);
+        let bytes = gauge("tidegate_inflight_bytes", "Bytes of request bodies in memory.");
+        let requests = gauge("tidegate_inflight_publishes", "Publishes under way.");
+        let seen = Arc::clone(&inner);
+        metrics.before_render(move || {
+            bytes.set(seen.bytes.taken.load(Relaxed) as i64);
+            requests.set(seen.requests.taken.load(Relaxed) as i64);
+        });
+        Admission(inner)
     }
 
     pub(super) fn admit(&self, bytes: usize) -> Result<Permit, Overload> {
@@ -107,10 +107,9 @@ impl Drop for Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::Metrics;
 
     fn admission() -> Admission {
-        Admission::new(100, 2, &BrokerMetrics::new(&Metrics::default()))
+        Admission::new(100, 2, &Metrics::default())
     }
 
     #[test]

@@ -15,8 +15,6 @@ pub(super) struct BrokerMetrics {
     buffered: PublishMetrics,
     pub(super) refused: Counter,
     pub(super) publish_failed: Counter,
-    pub(super) inflight_bytes: Gauge,
-    pub(super) inflight_requests: Gauge,
     read_records: Counter,
     read_bytes: Counter,
     read_seconds: Histogram,
@@ -65,7 +63,6 @@ impl PublishMetrics {
 impl BrokerMetrics {
     pub(super) fn new(metrics: &Metrics) -> BrokerMetrics {
         let counter = |name, help| metrics.counter(name, help, &[]);
-        let gauge = |name, help| metrics.gauge(name, help, &[]);
         BrokerMetrics {
             synced: PublishMetrics::new(metrics, "synced"),
             buffered: PublishMetrics::new(metrics, "buffered"),
@@ -77,8 +74,6 @@ impl BrokerMetrics {
                 "tidegate_publish_failed_total",
                 "Atomic publishes that the engine did not acknowledge.",
             ),
-            inflight_bytes: gauge("tidegate_inflight_bytes", "Bytes of request bodies in memory."),
-            inflight_requests: gauge("tidegate_inflight_publishes", "Publishes under way."),
             read_records: counter("tidegate_read_records_total", "Records given to readers."),
             read_bytes: counter("tidegate_read_bytes_total", "Packed bytes given to readers."),
             read_seconds: metrics.histogram(
@@ -91,7 +86,11 @@ impl BrokerMetrics {
                 "tidegate_reader_lost_records_total",
                 "Offsets that readers were told they have missed.",
             ),
-            readers: gauge("tidegate_readers", "Readers that are open: pages, polls and streams."),
+            readers: metrics.gauge(
+                "tidegate_readers",
+                "Readers that are open: pages, polls and streams.",
+                &[],
+            ),
         }
     }
 

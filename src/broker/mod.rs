@@ -49,7 +49,7 @@ impl Broker {
         let counted = BrokerMetrics::new(metrics);
         Arc::new(Broker {
             engine,
-            admission: Admission::new(limits.inflight_bytes, limits.inflight_requests, &counted),
+            admission: Admission::new(limits.inflight_bytes, limits.inflight_requests, metrics),
             reads: Semaphore::new(limits.concurrent_reads.clamp(1, Semaphore::MAX_PERMITS)),
             turns: Turns::default(),
             creation: tokio::sync::Mutex::new(()),

@@ -47,7 +47,11 @@ pub async fn run(args: CheckArgs) -> Result<(), CliError> {
         OpenError::Damaged { what, .. } => CliError::Store(what),
         other => CliError::Store(other.to_string()),
     })?;
-    if args.json { print_json(&report)? } else { print_text(&report)? }
+    if args.json {
+        print_json(&report)?
+    } else {
+        print_text(&report)?
+    }
     if report.findings.is_empty() {
         return Ok(());
     }
@@ -84,7 +88,8 @@ fn print_text(report: &Report) -> Result<(), CliError> {
         report.bytes,
         count(report.index_entries, "entry").replace("entrys", "entries"),
     ))?;
-    let sound = if report.findings.is_empty() { "the store is sound" } else { "the store is NOT sound" };
+    let sound =
+        if report.findings.is_empty() { "the store is sound" } else { "the store is NOT sound" };
     output::line(sound)
 }
 

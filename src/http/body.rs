@@ -93,7 +93,10 @@ fn fits(announced: Option<u64>, max: usize) -> Result<usize, Refusal> {
 
 fn too_large(max: usize) -> Refusal {
     let detail = format!("the body is larger than {max} bytes");
-    Refusal { problem: Refusal::new(ErrorCode::BodyTooLarge, detail).problem.with("max", max), cause: None }
+    Refusal {
+        problem: Refusal::new(ErrorCode::BodyTooLarge, detail).problem.with("max", max),
+        cause: None,
+    }
 }
 
 /// All of a body; `grown` is told its length as it grows.

@@ -5,13 +5,17 @@
 //! coarse clock, and one sweep looks at all of them.
 
 use super::canned;
+use futures_util::task::AtomicWaker;
 use std::{
     future::Future,
     io,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU8, AtomicU32, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     task::{Context, Poll},
     time::Duration,
@@ -20,7 +24,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
-use tokio_util::sync::CancellationToken;
 
 /// Nothing was received since the last answer, or since the opening.
 const IDLE: u8 = 0;
@@ -57,9 +60,18 @@ pub(super) struct Watched {
     multiplexed: AtomicBool,
     /// The client took too long over its headers, and is told so.
     told_late: AtomicBool,
-    /// Ends the connection.
-    pub(super) cut: CancellationToken,
+    /// What the connection is to do: `GO_ON`, `FINISH` or `CUT`.
+    order: AtomicU8,
+    /// Of the connection's task.
+    waker: AtomicWaker,
 }
+
+/// What is under way goes on, and may be followed by more.
+const GO_ON: u8 = 0;
+/// What is under way is finished, and nothing comes after it.
+const FINISH: u8 = 1;
+/// All ends now.
+const CUT: u8 = 2;
 
 impl Watched {
     pub(super) fn new(clock: Arc<AtomicU64>) -> Arc<Watched> {
@@ -73,7 +85,8 @@ impl Watched {
             used: AtomicBool::new(false),
             multiplexed: AtomicBool::new(false),
             told_late: AtomicBool::new(false),
-            cut: CancellationToken::new(),
+            order: AtomicU8::new(GO_ON),
+            waker: AtomicWaker::new(),
         })
     }
 
@@ -104,9 +117,8 @@ impl Watched {
     /// Ends the connection if it has had enough patience.
     pub(super) fn check(&self, patience: &Patience) {
         let now = self.now();
-        let longer = |since: u64, than: Duration| {
-            u128::from(now.saturating_sub(since)) > than.as_millis()
-        };
+        let longer =
+            |since: u64, than: Duration| u128::from(now.saturating_sub(since)) > than.as_millis();
         let since = self.since.load(Relaxed);
         let stalled = self.stalled.load(Relaxed);
         let used = self.used.load(Relaxed);
@@ -120,7 +132,19 @@ impl Watched {
             _ => false,
         };
         if late || (stalled > 0 && longer(stalled - 1, patience.write)) {
-            self.cut.cancel();
+            self.give(CUT);
+        }
+    }
+
+    /// The connection is to end once what is under way is done.
+    pub(super) fn finish(&self) {
+        self.give(FINISH);
+    }
+
+    fn give(&self, order: u8) {
+        // An order is never taken back.
+        if self.order.fetch_max(order, Release) < order {
+            self.waker.wake();
         }
     }
 }
@@ -219,12 +243,32 @@ impl AsyncWrite for WatchedStream {
     }
 }
 
-/// Runs `work` on a connection until it ends, or is cut.
-pub(super) async fn until_cut(watched: &Watched, work: impl Future<Output = ()>) {
-    tokio::select! {
-        () = work => {}
-        () = watched.cut.cancelled() => {}
-    }
+/// Runs a connection until it ends or is cut; `finish` is called on it when it
+/// is to take nothing more. One relaxed look a wake-up, instead of a future
+/// for each of the two orders.
+pub(super) async fn obey<C>(
+    watched: &Watched,
+    connection: C,
+    mut finish: impl FnMut(Pin<&mut C>),
+) -> Option<C::Output>
+where
+    C: Future,
+{
+    tokio::pin!(connection);
+    let mut finishing = false;
+    std::future::poll_fn(move |cx| {
+        watched.waker.register(cx.waker());
+        match watched.order.load(Acquire) {
+            CUT => return Poll::Ready(None),
+            FINISH if !finishing => {
+                finishing = true;
+                finish(connection.as_mut());
+            }
+            _ => {}
+        }
+        connection.as_mut().poll(cx).map(Some)
+    })
+    .await
 }
 
 #[cfg(test)]
@@ -246,7 +290,7 @@ mod tests {
     fn cut_at(clock: &AtomicU64, watched: &Watched, millis: u64) -> bool {
         clock.store(millis, Relaxed);
         watched.check(&PATIENCE);
-        watched.cut.is_cancelled()
+        watched.order.load(Relaxed) == CUT
     }
 
     #[test]
@@ -280,5 +324,23 @@ mod tests {
         assert!(!cut_at(&clock, &other, 1_000));
         assert!(cut_at(&clock, &other, 1_001));
         assert!(!other.told_late.load(Relaxed));
+    }
+
+    #[tokio::test]
+    async fn orders_reach_the_connection() {
+        let (_, watched) = watched();
+        let finished = AtomicBool::new(false);
+        let connection = obey(&watched, std::future::pending::<()>(), |_| {
+            finished.store(true, Relaxed);
+        });
+        let orders = async {
+            watched.finish();
+            tokio::task::yield_now().await;
+            assert!(finished.load(Relaxed));
+            watched.give(CUT);
+            watched.finish();
+        };
+        let (ended, ()) = tokio::join!(biased; connection, orders);
+        assert_eq!(ended, None);
     }
 }

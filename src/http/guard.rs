@@ -123,13 +123,25 @@ mod tests {
     #[test]
     fn loopback_the_listen_address_and_named_hosts_are_ours() {
         for host in [
-            "localhost", "LOCALHOST:1", "localhost.", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080",
-            "192.0.2.7", "gate.example:80", "GATE.example.",
+            "localhost",
+            "LOCALHOST:1",
+            "localhost.",
+            "127.0.0.1:8080",
+            "127.9.9.9",
+            "[::1]:8080",
+            "192.0.2.7",
+            "gate.example:80",
+            "GATE.example.",
         ] {
             assert_eq!(check(Method::GET, Some(host), None), None, "{host}");
         }
-        for host in ["evil.example", "", "192.0.2.8", "localhost.evil.example", "[::2]", "::1.evil"] {
-            assert_eq!(check(Method::GET, Some(host), None), Some(ErrorCode::HostRefused), "{host}");
+        for host in ["evil.example", "", "192.0.2.8", "localhost.evil.example", "[::2]", "::1.evil"]
+        {
+            assert_eq!(
+                check(Method::GET, Some(host), None),
+                Some(ErrorCode::HostRefused),
+                "{host}"
+            );
         }
         assert_eq!(check(Method::GET, None, None), Some(ErrorCode::HostRefused));
     }
@@ -138,8 +150,13 @@ mod tests {
     fn a_foreign_page_may_look_but_not_touch() {
         let ours = Some("127.0.0.1:8080");
         for origin in [
-            "http://127.0.0.1", "http://localhost:8080", "https://evil.example", "null",
-            "http://127.0.0.1:8081", "file://127.0.0.1:8080", "http://127.0.0.1.evil:8080",
+            "http://127.0.0.1",
+            "http://localhost:8080",
+            "https://evil.example",
+            "null",
+            "http://127.0.0.1:8081",
+            "file://127.0.0.1:8080",
+            "http://127.0.0.1.evil:8080",
         ] {
             let refused = Some(ErrorCode::OriginRefused);
             assert_eq!(check(Method::POST, ours, Some(origin)), refused, "{origin}");

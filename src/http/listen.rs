@@ -6,7 +6,7 @@
 use super::{
     Site,
     canned::TOO_MANY_CONNECTIONS,
-    connection::{Patience, Watched, WatchedStream, until_cut},
+    connection::{Patience, Watched, WatchedStream, obey},
     serve::serve_request,
 };
 use crate::runtime::{Phase, TaskKind, Tasks};
@@ -60,7 +60,11 @@ pub async fn listen(site: Arc<Site>, listener: TcpListener) {
     let refusing = site.app.shutdown.token(Phase::Refusing);
     let listener_of = Arc::new(Listener::new(site));
     let sweeping = Arc::clone(&listener_of);
-    listener_of.site.app.tasks.spawn("sweep", TaskKind::Vital, async move { sweeping.sweep().await });
+    listener_of.site.app.tasks.spawn(
+        "sweep",
+        TaskKind::Vital,
+        async move { sweeping.sweep().await },
+    );
     loop {
         tokio::select! {
             () = refusing.cancelled() => return,
@@ -126,34 +130,27 @@ impl Listener {
         }
         let watched = Watched::new(Arc::clone(&self.clock));
         self.connections.lock().push(Arc::downgrade(&watched));
+        // One that comes after the sweep's last look must be told as well.
+        if self.site.app.shutdown.reached(Phase::Draining) {
+            watched.finish();
+        }
         self.site.app.http.open.add(1);
         let _open = Defer(|| self.site.app.http.open.add(-1));
         let io = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watched)));
         let (site, seen) = (Arc::clone(&self.site), Arc::clone(&watched));
-        let service = service_fn(move |request| {
-            serve_request(Arc::clone(&site), Arc::clone(&seen), request)
-        });
+        let service =
+            service_fn(move |request| serve_request(Arc::clone(&site), Arc::clone(&seen), request));
         let connection = self.builder.serve_connection(io, service);
-        let work = async {
-            tokio::pin!(connection);
-            let draining = self.site.app.shutdown.token(Phase::Draining);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = draining.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection ended badly");
-            }
-        };
-        until_cut(&watched, work).await;
+        let ended = obey(&watched, connection, |connection| connection.graceful_shutdown()).await;
+        if let Some(Err(error)) = ended {
+            tracing::debug!(%error, "a connection ended badly");
+        }
     }
 
-    /// Looks at all connections, over and over, until the gateway closes.
+    /// Looks at all connections, over and over, until the gateway drains;
+    /// then tells them all to finish.
     async fn sweep(&self) {
-        let closing = self.site.app.shutdown.token(Phase::Draining);
+        let draining = self.site.app.shutdown.token(Phase::Draining);
         let patience = Patience {
             head: self.site.app.config.header_timeout,
             idle: self.site.app.config.keep_alive_timeout,
@@ -164,7 +161,7 @@ impl Listener {
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
-                () = closing.cancelled() => return,
+                () = draining.cancelled() => break,
             }
             let now = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.clock.store(now, Relaxed);
@@ -176,6 +173,7 @@ impl Listener {
                 None => false,
             });
         }
+        self.connections.lock().iter().filter_map(Weak::upgrade).for_each(|c| c.finish());
     }
 }
 

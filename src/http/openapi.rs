@@ -5,7 +5,10 @@ use super::{App, ops, publish, read, topics};
 use crate::wire::{ControlLine, NewRecord, ProblemBody, ReadRecord};
 use axum::Router;
 use std::sync::Arc;
-use utoipa::OpenApi;
+use utoipa::{
+    OpenApi,
+    openapi::{RefOr, Required},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// What the document says beside the calls.
@@ -26,7 +29,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
         (name = "reading", description = "Get records out, a page at a time or as a stream."),
         (name = "operations", description = "For those who run the gateway."),
     ),
-    components(schemas(ProblemBody, ControlLine, NewRecord, ReadRecord)),
+    components(schemas(ProblemBody, ControlLine, NewRecord, ReadRecord, read::ValueForm)),
 )]
 struct Document;
 
@@ -53,11 +56,20 @@ pub(super) fn routes() -> Router<Arc<App>> {
     documented().split_for_parts().0
 }
 
+/// What no macro says: the settings of a new topic may be left out.
+fn completed(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    let put = document.paths.paths.get_mut("/v1/topics/{topic}").and_then(|p| p.put.as_mut());
+    if let Some(RefOr::T(body)) = put.and_then(|put| put.request_body.as_mut()) {
+        body.required = Some(Required::False);
+    }
+    document
+}
+
 /// The OpenAPI document, as it is served and committed.
 #[must_use]
 pub fn document() -> String {
     let (_, document) = documented().split_for_parts();
-    let mut text = document.to_pretty_json().unwrap_or_default();
+    let mut text = completed(document).to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
 }

@@ -1,12 +1,7 @@
 //! Pages for people: where to begin, what each error code means, and the API
 //! with Swagger UI. All from the binary; nothing is fetched from elsewhere.
 
-use super::{
-    App,
-    extract::CodePath,
-    openapi,
-    refusal::Refusal,
-};
+use super::{App, extract::CodePath, openapi, refusal::Refusal};
 use crate::wire::ErrorCode;
 use axum::{
     Router,
@@ -158,9 +153,8 @@ fn swagger(file: &str) -> Response {
             *response.status_mut() = StatusCode::OK;
             response
         }
-        Ok(None) => {
-            Refusal::new(ErrorCode::RouteUnknown, "nothing is served under this path").into_response()
-        }
+        Ok(None) => Refusal::new(ErrorCode::RouteUnknown, "nothing is served under this path")
+            .into_response(),
         Err(error) => Refusal::internal(error.to_string()).into_response(),
     }
 }

@@ -156,7 +156,9 @@ impl Incoming {
             self.fill(&mut publish)?;
             return Ok(publish);
         }
-        runtime::blocking(move || self.fill(&mut publish).map(|()| publish)).await?.map_err(Into::into)
+        runtime::blocking(move || self.fill(&mut publish).map(|()| publish))
+            .await?
+            .map_err(Into::into)
     }
 
     fn fill(&self, publish: &mut PublishBuilder) -> Result<(), Problem> {

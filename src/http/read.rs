@@ -36,6 +36,21 @@ problems_of!(ReadProblems: TopicNameInvalid, TopicUnknown, PartitionUnknown, Off
     CursorDamaged, CursorForeign, CursorTopicGone, TimestampInvalid, ParameterUnknown,
     ParameterInvalid, ParametersConflict, NotAcceptable, Unavailable, StorageDamaged);
 
+/// The forms of `as`.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "stands for the parameter in the document; `wire` parses it")]
+pub(super) enum ValueForm {
+    /// As published.
+    Auto,
+    /// Whatever is JSON as `value`.
+    Json,
+    /// Whatever is UTF-8 as `text`.
+    Text,
+    /// The bytes, as `value_base64`.
+    Base64,
+}
+
 /// Read the records of a topic
 ///
 /// `Accept: application/json` (the default) answers one page and the cursor for the next;
@@ -46,14 +61,14 @@ problems_of!(ReadProblems: TopicNameInvalid, TopicUnknown, PartitionUnknown, Off
     get, path = "/v1/topics/{topic}/records", tag = "reading",
     params(
         ("topic" = String, Path, description = "The topic.", pattern = "^[a-zA-Z0-9._-]{1,249}$", example = "earthquakes"),
-        ("from" = Option<String>, Query, description = "`earliest` (the default), `latest`, `last:N` (of each partition), `offset:N` (with one `partition`) or `time:<RFC 3339 or ms>`.", example = "last:10"),
+        ("from" = Option<String>, Query, description = "`earliest` (the default), `latest`, `last:N` (of each partition), `offset:N` (with one `partition`) or `time:<RFC 3339 or ms>`.", pattern = "^(earliest|latest|last:[1-9][0-9]{0,18}|offset:[0-9]{1,19}|time:.+)$", example = "last:10"),
         ("cursor" = Option<String>, Query, description = "Where an earlier read ended; instead of `from`."),
         ("partition" = Option<Vec<u32>>, Query, description = "Only these partitions; may repeat."),
         ("limit" = Option<u64>, Query, description = "Records: of a page 1 to 10000, 500 if left out; of a stream any number.", minimum = 1),
         ("max_bytes" = Option<u32>, Query, description = "Bytes of records of a page, 1 MiB if left out. One record comes in any case.", minimum = 1, maximum = 16_777_216),
         ("wait_ms" = Option<u32>, Query, description = "How long a page waits for a first record.", maximum = 55000),
         ("follow" = Option<bool>, Query, description = "Whether a stream goes on at the tail."),
-        ("as" = Option<String>, Query, description = "The form of values: `auto` (as published), `json`, `text` or `base64`."),
+        ("as" = Option<ValueForm>, Query, description = "The form of values; `auto`, as published, if left out."),
     ),
     responses(
         (status = 200, description = "Records.", content(
@@ -82,14 +97,14 @@ pub(super) async fn read_topic(
     get, path = "/v1/records", tag = "reading",
     params(
         ("topic" = Vec<String>, Query, description = "The topics, 1 to 100, each once.", example = json!(["earthquakes"])),
-        ("from" = Option<String>, Query, description = "`earliest` (the default), `latest`, `last:N` (of each partition) or `time:<RFC 3339 or ms>`.", example = "last:10"),
+        ("from" = Option<String>, Query, description = "`earliest` (the default), `latest`, `last:N` (of each partition) or `time:<RFC 3339 or ms>`.", pattern = "^(earliest|latest|last:[1-9][0-9]{0,18}|offset:[0-9]{1,19}|time:.+)$", example = "last:10"),
         ("cursor" = Option<String>, Query, description = "Where an earlier read of the same topics ended; instead of `from`."),
         ("partition" = Option<Vec<u32>>, Query, description = "Only these partitions of each; may repeat."),
         ("limit" = Option<u64>, Query, description = "Records: of a page 1 to 10000, 500 if left out; of a stream any number.", minimum = 1),
         ("max_bytes" = Option<u32>, Query, description = "Bytes of records of a page, 1 MiB if left out. One record comes in any case.", minimum = 1, maximum = 16_777_216),
         ("wait_ms" = Option<u32>, Query, description = "How long a page waits for a first record.", maximum = 55000),
         ("follow" = Option<bool>, Query, description = "Whether a stream goes on at the tail."),
-        ("as" = Option<String>, Query, description = "The form of values: `auto` (as published), `json`, `text` or `base64`."),
+        ("as" = Option<ValueForm>, Query, description = "The form of values; `auto`, as published, if left out."),
     ),
     responses(
         (status = 200, description = "Records.", content(
@@ -250,7 +265,10 @@ pub(super) fn kib(bytes: usize) -> u32 {
 
 /// Bytes that hold their room until they were sent.
 pub(super) fn held(bytes: Vec<u8>, mut room: OwnedSemaphorePermit) -> Bytes {
-    struct Held(Vec<u8>, #[expect(dead_code, reason = "is given back by its drop")] OwnedSemaphorePermit);
+    struct Held(
+        Vec<u8>,
+        #[expect(dead_code, reason = "is given back by its drop")] OwnedSemaphorePermit,
+    );
 
     impl AsRef<[u8]> for Held {
         fn as_ref(&self) -> &[u8] {

@@ -44,7 +44,12 @@ const CURSOR_AFTER: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// The answer that streams what `reader` comes to.
-pub(super) fn stream(app: &Arc<App>, mut reader: Reader, query: &ReadQuery, named: bool) -> Response {
+pub(super) fn stream(
+    app: &Arc<App>,
+    mut reader: Reader,
+    query: &ReadQuery,
+    named: bool,
+) -> Response {
     if !query.follow {
         reader.stop_at_tail();
     }

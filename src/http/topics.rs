@@ -58,7 +58,7 @@ problems_of!(PutProblems: TopicNameInvalid, TopicConfigInvalid, JsonInvalid, Jso
 #[utoipa::path(
     put, path = "/v1/topics/{topic}", tag = "topics",
     params(("topic" = String, Path, description = "Letters, digits, `.`, `_` and `-`.", pattern = "^[a-zA-Z0-9._-]{1,249}$", example = "earthquakes")),
-    request_body(content = Option<TopicBody>, content_type = "application/json", description = "The settings; what is left out takes its default."),
+    request_body(content = TopicBody, content_type = "application/json", description = "The settings; what is left out takes its default."),
     responses(
         (status = 201, description = "The topic was made.", body = TopicSummary, headers(("location" = String, description = "Where the topic is."))),
         (status = 200, description = "The topic was there, as asked for.", body = TopicSummary),
@@ -236,7 +236,7 @@ problems_of!(OffsetProblems: TopicNameInvalid, TopicUnknown, PartitionUnknown, P
     params(
         ("topic" = String, Path, description = "The topic.", pattern = "^[a-zA-Z0-9._-]{1,249}$", example = "earthquakes"),
         ("partition" = u32, Path, description = "The partition, from 0.", maximum = 1023, example = 0),
-        ("time" = String, Query, description = "RFC 3339 with an offset, or milliseconds since 1970.", example = "2026-01-01T00:00:00Z"),
+        ("time" = String, Query, description = "RFC 3339 with an offset, or milliseconds since 1970.", pattern = "^([0-9]{1,15}|[0-9]{4}-[0-9]{2}-[0-9]{2}T.+)$", example = "2026-01-01T00:00:00Z"),
     ),
     responses((status = 200, description = "The offset.", body = OffsetAnswer), OffsetProblems)
 )]

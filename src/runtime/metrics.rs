@@ -9,12 +9,19 @@ use prometheus::{
 use std::{sync::Arc, time::Duration};
 
 /// Buckets for times, in seconds: a quarter of a millisecond to ten seconds.
-pub const SECONDS: &[f64] = &[
-    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
-];
+pub const SECONDS: &[f64] =
+    &[0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 /// Buckets for sizes, in bytes: 256 B to 16 MiB.
 pub const BYTES: &[f64] = &[
-    256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0,
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
 ];
 /// Buckets for numbers of things, 1 to 10,000.
 pub const COUNTS: &[f64] =
@@ -181,7 +188,8 @@ mod tests {
     #[test]
     fn what_was_counted_is_rendered_with_its_labels() {
         let metrics = Metrics::default();
-        let synced = metrics.counter("t_published_total", "Published.", &[("durability", "synced")]);
+        let synced =
+            metrics.counter("t_published_total", "Published.", &[("durability", "synced")]);
         let buffered =
             metrics.counter("t_published_total", "Published.", &[("durability", "buffered")]);
         synced.add(3);

@@ -31,10 +31,7 @@ struct Inner {
 
 impl Default for Tasks {
     fn default() -> Self {
-        Tasks(Arc::new(Inner {
-            set: Mutex::new(JoinSet::new()),
-            failed: watch::Sender::new(None),
-        }))
+        Tasks(Arc::new(Inner { set: Mutex::new(JoinSet::new()), failed: watch::Sender::new(None) }))
     }
 }
 

@@ -24,7 +24,13 @@ on_every_engine! {
 
 const RECORDS: &str = "/v1/topics/t/records";
 
-async fn check(gateway: &Gateway, method: Method, path: &str, body: Option<(&str, &str)>, wanted: &str) {
+async fn check(
+    gateway: &Gateway,
+    method: Method,
+    path: &str,
+    body: Option<(&str, &str)>,
+    wanted: &str,
+) {
     let begun = Instant::now();
     let mut request = gateway.request(method.clone(), path);
     if let Some((kind, body)) = body {
@@ -68,20 +74,24 @@ async fn names_that_are_none(gateway: &Gateway) {
 
 async fn what_is_not_there(gateway: &Gateway) {
     gateway.topic("t", 2).await;
-    gets(gateway, &[
-        ("/v1/topics/unknown", "404 topic_unknown"),
-        ("/v1/topics/unknown/records", "404 topic_unknown"),
-        ("/v1/topics/unknown/records?wait_ms=30000", "404 topic_unknown"),
-        ("/v1/records?topic=t&topic=unknown", "404 topic_unknown"),
-        ("/v1/topics/t/records?partition=2", "404 partition_unknown"),
-        ("/v1/topics/t/partitions/2/offsets?time=0", "404 partition_unknown"),
-        ("/v1/topics/unknown/partitions/0/offsets?time=0", "404 topic_unknown"),
-        ("/nothing", "404 route_unknown"),
-        ("/v1", "404 route_unknown"),
-        ("/v1/topics/t/", "404 route_unknown"),
-        ("/docs/errors/unknown", "404 route_unknown"),
-        ("/docs/api/unknown.js", "404 route_unknown"),
-    ]).await;
+    gets(
+        gateway,
+        &[
+            ("/v1/topics/unknown", "404 topic_unknown"),
+            ("/v1/topics/unknown/records", "404 topic_unknown"),
+            ("/v1/topics/unknown/records?wait_ms=30000", "404 topic_unknown"),
+            ("/v1/records?topic=t&topic=unknown", "404 topic_unknown"),
+            ("/v1/topics/t/records?partition=2", "404 partition_unknown"),
+            ("/v1/topics/t/partitions/2/offsets?time=0", "404 partition_unknown"),
+            ("/v1/topics/unknown/partitions/0/offsets?time=0", "404 topic_unknown"),
+            ("/nothing", "404 route_unknown"),
+            ("/v1", "404 route_unknown"),
+            ("/v1/topics/t/", "404 route_unknown"),
+            ("/docs/errors/unknown", "404 route_unknown"),
+            ("/docs/api/unknown.js", "404 route_unknown"),
+        ],
+    )
+    .await;
     let body = Some(("application/json", r#"{"records":[{"text":"x"}]}"#));
     check(gateway, Method::POST, "/v1/topics/unknown/records", body, "404 topic_unknown").await;
     let body = Some(("application/json", r#"{"partition":2,"before":{"offset":0}}"#));
@@ -130,22 +140,31 @@ async fn bodies_that_are_no_publish(gateway: &Gateway) {
     let deep = format!(r#"{{"records":[{{"value":{}1{}}}]}}"#, "[".repeat(65), "]".repeat(65));
     let abyss = format!(r#"{{"records":[{{"value":{}"#, "[".repeat(100_000));
     let many = format!(r#"{{"records":[{}{{"text":""}}]}}"#, r#"{"text":""},"#.repeat(10_000));
-    publishes(gateway, &[
-        ("", "400 json_invalid"),
-        ("{", "400 json_invalid"),
-        ("\u{feff}{}", "400 json_invalid"),
-        ("[]", "400 body_invalid"),
-        ("{}", "400 body_invalid"),
-        (r#"{"records":{}}"#, "400 body_invalid"),
-        (r#"{"record":[{"text":"x"}]}"#, "400 body_invalid"),
-        (r#"{"records":[]}"#, "400 batch_empty"),
-        (r#"{"records":[{"text":"x"}]} x"#, "400 json_invalid"),
-        (&deep, "400 json_too_deep"),
-        (&abyss, "400 json_too_deep"),
-        (&many, "413 batch_too_large"),
-    ]).await;
+    publishes(
+        gateway,
+        &[
+            ("", "400 json_invalid"),
+            ("{", "400 json_invalid"),
+            ("\u{feff}{}", "400 json_invalid"),
+            ("[]", "400 body_invalid"),
+            ("{}", "400 body_invalid"),
+            (r#"{"records":{}}"#, "400 body_invalid"),
+            (r#"{"record":[{"text":"x"}]}"#, "400 body_invalid"),
+            (r#"{"records":[]}"#, "400 batch_empty"),
+            (r#"{"records":[{"text":"x"}]} x"#, "400 json_invalid"),
+            (&deep, "400 json_too_deep"),
+            (&abyss, "400 json_too_deep"),
+            (&many, "413 batch_too_large"),
+        ],
+    )
+    .await;
     let reply = gateway
-        .body(Method::POST, RECORDS, "application/json", b"{\"records\":[{\"text\":\"\xff\"}]}".to_vec())
+        .body(
+            Method::POST,
+            RECORDS,
+            "application/json",
+            b"{\"records\":[{\"text\":\"\xff\"}]}".to_vec(),
+        )
         .await;
     assert_eq!(reply.refused(), "400 json_invalid");
     assert_eq!(gateway.page(RECORDS).await["records"], json!([]));
@@ -157,23 +176,27 @@ async fn records_that_are_none(gateway: &Gateway) {
     let long_text = format!(r#"{{"records":[{{"text":"{}"}}]}}"#, "x".repeat(1_048_577));
     let headers: Vec<_> = (0..65).map(|n| json!({"name": n.to_string(), "value": ""})).collect();
     let headers = json!({"records": [{"text": "x", "headers": headers}]}).to_string();
-    publishes(gateway, &[
-        (r#"{"records":[7]}"#, "400 record_invalid"),
-        (r#"{"records":[{}]}"#, "400 record_invalid"),
-        (r#"{"records":[{"text":"x","value":1}]}"#, "400 record_invalid"),
-        (r#"{"records":[{"text":"x","colour":"red"}]}"#, "400 record_invalid"),
-        (r#"{"records":[{"text":7}]}"#, "400 record_invalid"),
-        (r#"{"records":[{"value_base64":"!"}]}"#, "400 record_invalid"),
-        (r#"{"records":[{"key":"a","key_base64":"","text":"x"}]}"#, "400 record_invalid"),
-        (r#"{"records":[{"text":"x","partition":2}]}"#, "404 partition_unknown"),
-        (r#"{"records":[{"text":"x","partition":-1}]}"#, "400 record_invalid"),
-        (r#"{"records":[{"text":"x","timestamp":-1}]}"#, "400 timestamp_invalid"),
-        (r#"{"records":[{"text":"x","timestamp":253402300800000}]}"#, "400 timestamp_invalid"),
-        (r#"{"records":[{"text":"x","headers":{"":"x"}}]}"#, "400 header_invalid"),
-        (&headers, "400 header_invalid"),
-        (&long_key, "413 record_too_large"),
-        (&long_text, "413 record_too_large"),
-    ]).await;
+    publishes(
+        gateway,
+        &[
+            (r#"{"records":[7]}"#, "400 record_invalid"),
+            (r#"{"records":[{}]}"#, "400 record_invalid"),
+            (r#"{"records":[{"text":"x","value":1}]}"#, "400 record_invalid"),
+            (r#"{"records":[{"text":"x","colour":"red"}]}"#, "400 record_invalid"),
+            (r#"{"records":[{"text":7}]}"#, "400 record_invalid"),
+            (r#"{"records":[{"value_base64":"!"}]}"#, "400 record_invalid"),
+            (r#"{"records":[{"key":"a","key_base64":"","text":"x"}]}"#, "400 record_invalid"),
+            (r#"{"records":[{"text":"x","partition":2}]}"#, "404 partition_unknown"),
+            (r#"{"records":[{"text":"x","partition":-1}]}"#, "400 record_invalid"),
+            (r#"{"records":[{"text":"x","timestamp":-1}]}"#, "400 timestamp_invalid"),
+            (r#"{"records":[{"text":"x","timestamp":253402300800000}]}"#, "400 timestamp_invalid"),
+            (r#"{"records":[{"text":"x","headers":{"":"x"}}]}"#, "400 header_invalid"),
+            (&headers, "400 header_invalid"),
+            (&long_key, "413 record_too_large"),
+            (&long_text, "413 record_too_large"),
+        ],
+    )
+    .await;
     let body = r#"{"records":[{"text":"x"},{"text":"y"},{"colour":"red"}]}"#;
     let reply = gateway.body(Method::POST, RECORDS, "application/json", body).await;
     assert_eq!(reply.problem()["record"], 2);
@@ -269,11 +292,15 @@ async fn read_parameters(gateway: &Gateway) {
     for (query, wanted) in cases {
         check(gateway, Method::GET, &format!("{RECORDS}{query}"), None, wanted).await;
     }
-    gets(gateway, &[
-        ("/v1/records", "400 parameter_invalid"),
-        ("/v1/records?topic=t&topic=t", "400 parameter_invalid"),
-        ("/v1/records?topic=a%20b", "400 topic_name_invalid"),
-    ]).await;
+    gets(
+        gateway,
+        &[
+            ("/v1/records", "400 parameter_invalid"),
+            ("/v1/records?topic=t&topic=t", "400 parameter_invalid"),
+            ("/v1/records?topic=a%20b", "400 topic_name_invalid"),
+        ],
+    )
+    .await;
     for query in ["?wait_ms=1", "?max_bytes=1"] {
         let request = gateway.request(Method::GET, &format!("{RECORDS}{query}"));
         let reply = gateway.send(request.header("accept", "application/x-ndjson")).await;
@@ -307,16 +334,20 @@ async fn cursors(gateway: &Gateway) {
 
 async fn topic_parameters(gateway: &Gateway) {
     gateway.topic("t", 1).await;
-    gets(gateway, &[
-        ("/v1/topics?limit=0", "400 parameter_invalid"),
-        ("/v1/topics?limit=1001", "400 parameter_invalid"),
-        ("/v1/topics?after=a%20b", "400 topic_name_invalid"),
-        ("/v1/topics?colour=red", "400 parameter_unknown"),
-        ("/v1/topics/t?colour=red", "400 parameter_unknown"),
-        ("/v1/topics/t/partitions/0/offsets", "400 parameter_invalid"),
-        ("/v1/topics/t/partitions/0/offsets?time=soon", "400 timestamp_invalid"),
-        ("/v1/topics/t/partitions/x/offsets?time=0", "400 parameter_invalid"),
-    ]).await;
+    gets(
+        gateway,
+        &[
+            ("/v1/topics?limit=0", "400 parameter_invalid"),
+            ("/v1/topics?limit=1001", "400 parameter_invalid"),
+            ("/v1/topics?after=a%20b", "400 topic_name_invalid"),
+            ("/v1/topics?colour=red", "400 parameter_unknown"),
+            ("/v1/topics/t?colour=red", "400 parameter_unknown"),
+            ("/v1/topics/t/partitions/0/offsets", "400 parameter_invalid"),
+            ("/v1/topics/t/partitions/0/offsets?time=soon", "400 timestamp_invalid"),
+            ("/v1/topics/t/partitions/x/offsets?time=0", "400 parameter_invalid"),
+        ],
+    )
+    .await;
     check(gateway, Method::DELETE, "/v1/topics/t?force=1", None, "400 parameter_unknown").await;
 }
 

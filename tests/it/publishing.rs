@@ -32,11 +32,17 @@ async fn records_come_back_as_they_went_in(gateway: &Gateway) {
     gateway.publish("t", published).await;
     let page = gateway.page(&format!("{RECORDS}?from=earliest")).await;
     let records = page["records"].as_array().unwrap();
-    assert_eq!(records[0], json!({
-        "partition": 0, "offset": 0, "timestamp": 1234, "key": "k",
-        "headers": [{"name": "trace", "value": "4b"}], "value": {"a": [1, 2.50, null]}
-    }));
-    assert_eq!((&records[1]["key_base64"], &records[1]["text"]), (&json!("/w=="), &json!("zwei\n")));
+    assert_eq!(
+        records[0],
+        json!({
+            "partition": 0, "offset": 0, "timestamp": 1234, "key": "k",
+            "headers": [{"name": "trace", "value": "4b"}], "value": {"a": [1, 2.50, null]}
+        })
+    );
+    assert_eq!(
+        (&records[1]["key_base64"], &records[1]["text"]),
+        (&json!("/w=="), &json!("zwei\n"))
+    );
     assert_eq!(records[2]["value_base64"], "AP8=");
     assert_eq!(records[2]["headers"][1], json!({"name": "h", "value_base64": "/w=="}));
     assert_eq!(records[2].get("key"), None);
@@ -68,7 +74,10 @@ async fn a_raw_body_is_one_value(gateway: &Gateway) {
     let page = gateway.page(&format!("{RECORDS}?partition=2")).await;
     let records = page["records"].as_array().unwrap();
     assert_eq!((&records[0]["key"], &records[0]["timestamp"]), (&json!("sensor"), &json!(1000)));
-    assert_eq!(records[0]["headers"][0], json!({"name": "content-type", "value": "text/plain; charset=utf-8"}));
+    assert_eq!(
+        records[0]["headers"][0],
+        json!({"name": "content-type", "value": "text/plain; charset=utf-8"})
+    );
     assert_eq!(records[0]["text"], "warm");
     assert_eq!(records[1]["value"], json!({"n": 1}));
     assert_eq!(records[2]["value_base64"], "AQ==");
@@ -112,14 +121,17 @@ async fn a_record_of_the_largest_size_is_stored(gateway: &Gateway) {
     let value = vec![b'x'; 16 << 20];
     let reply = gateway.body(Method::POST, RECORDS, "text/plain", "small").await;
     assert_eq!(reply.status, 200);
-    let reply = gateway.body(Method::POST, RECORDS, "application/octet-stream", value.clone()).await;
+    let reply =
+        gateway.body(Method::POST, RECORDS, "application/octet-stream", value.clone()).await;
     // The header of the content type counts as well.
     assert_eq!(reply.refused(), "413 record_too_large");
     let value = value[..value.len() - 100].to_vec();
-    let reply = gateway.body(Method::POST, RECORDS, "application/octet-stream", value.clone()).await;
+    let reply =
+        gateway.body(Method::POST, RECORDS, "application/octet-stream", value.clone()).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     // One record comes even if it alone is more than was asked for.
-    let page = gateway.page(&format!("{RECORDS}?from=offset:1&partition=0&max_bytes=1&as=text")).await;
+    let page =
+        gateway.page(&format!("{RECORDS}?from=offset:1&partition=0&max_bytes=1&as=text")).await;
     assert_eq!(page["records"][0]["text"].as_str().unwrap().len(), value.len());
 }
 

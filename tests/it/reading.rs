@@ -24,8 +24,7 @@ const RECORDS: &str = "/v1/topics/t/records";
 
 async fn five(gateway: &Gateway) {
     gateway.topic("t", 1).await;
-    let records: Vec<_> =
-        (1..=5).map(|n| json!({"value": n, "timestamp": n * 1_000})).collect();
+    let records: Vec<_> = (1..=5).map(|n| json!({"value": n, "timestamp": n * 1_000})).collect();
     gateway.publish("t", json!(records)).await;
 }
 
@@ -112,7 +111,8 @@ async fn a_page_keeps_to_its_bytes(gateway: &Gateway) {
 async fn values_come_in_the_form_that_is_asked_for(gateway: &Gateway) {
     gateway.topic("t", 1).await;
     gateway.publish("t", json!([{"value": {"a": 1}}])).await;
-    let first = async |as_: &str| gateway.page(&format!("{RECORDS}?as={as_}")).await["records"][0].clone();
+    let first =
+        async |as_: &str| gateway.page(&format!("{RECORDS}?as={as_}")).await["records"][0].clone();
     assert_eq!(first("auto").await["value"], json!({"a": 1}));
     assert_eq!(first("text").await["text"], "{\"a\":1}");
     assert_eq!(first("base64").await["value_base64"], "eyJhIjoxfQ==");

@@ -130,8 +130,9 @@ async fn a_download_of_much_is_complete(gateway: &Gateway) {
     gateway.topic("t", 2).await;
     let text = "x".repeat(2_000);
     for batch in 0..10 {
-        let records: Vec<_> =
-            (0..500).map(|i| json!({"value": batch * 500 + i, "headers": {"fill": text}})).collect();
+        let records: Vec<_> = (0..500)
+            .map(|i| json!({"value": batch * 500 + i, "headers": {"fill": text}}))
+            .collect();
         gateway.publish("t", json!(records)).await;
     }
     let (records, control) = download(gateway, "").await;

@@ -56,7 +56,9 @@ async fn topics_are_listed_by_name_a_page_at_a_time(gateway: &Gateway) {
 
 async fn a_topic_shows_its_partitions(gateway: &Gateway) {
     gateway.topic("t", 2).await;
-    gateway.publish("t", json!([{"partition": 1, "text": "x"}, {"partition": 1, "text": "y"}])).await;
+    gateway
+        .publish("t", json!([{"partition": 1, "text": "x"}, {"partition": 1, "text": "y"}]))
+        .await;
     let topic = gateway.page("/v1/topics/t").await;
     let partitions = topic["partition_list"].as_array().unwrap();
     assert_eq!(partitions.len(), 2);
@@ -82,7 +84,9 @@ async fn limits_can_be_changed_and_taken_away(gateway: &Gateway) {
 
 async fn a_trim_moves_the_start(gateway: &Gateway) {
     gateway.topic("t", 2).await;
-    gateway.publish("t", json!([{"partition": 0, "text": "a"}, {"partition": 0, "text": "b"}])).await;
+    gateway
+        .publish("t", json!([{"partition": 0, "text": "a"}, {"partition": 0, "text": "b"}]))
+        .await;
     gateway.publish("t", json!([{"partition": 1, "text": "c"}])).await;
     let trim = async |body| gateway.json(Method::POST, "/v1/topics/t/trim", &body).await;
     let one = trim(json!({"partition": 0, "before": {"offset": 1}})).await;

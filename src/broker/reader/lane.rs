@@ -6,9 +6,7 @@ use super::{
 };
 use crate::{
     broker::{Broker, BrokerError},
-    domain::{
-        Epoch, LostRange, LostReason, Offset, PartitionId, PartitionView, Position, StartAt,
-    },
+    domain::{Epoch, LostRange, LostReason, Offset, PartitionId, PartitionView, Position, StartAt},
     engine::{EngineError, Topic},
 };
 use std::{sync::Arc, time::Instant};
@@ -75,7 +73,9 @@ impl Lane {
                 return Err(EngineError::OffsetOutOfRange { asked, start, tail }.into());
             }
             StartAt::Offset(asked) => asked,
-            StartAt::Time(time) => broker.engine.offset_at(&self.topic, self.partition, time).await?,
+            StartAt::Time(time) => {
+                broker.engine.offset_at(&self.topic, self.partition, time).await?
+            }
         };
         self.at = view.position(next);
         Ok(())

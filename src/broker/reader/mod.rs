@@ -19,8 +19,8 @@ use crate::{
     domain::{Cursor, LostRange, PartitionId, RecordBatch, TopicPositions},
     engine::{ReadBudget, Topic},
 };
-use futures_util::future::select_all;
 use fit::Room;
+use futures_util::future::select_all;
 use lane::Lane;
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -11,7 +11,8 @@ async fn a_topic_is_made_once_and_then_compared() {
     assert!(matches!(made, Ensured::Created(topic) if topic.config == asked));
     let again = broker.ensure_topic(&name("t"), &asked).await.unwrap();
     assert!(matches!(again, Ensured::Same(_)));
-    let Ensured::Differs(differences) = broker.ensure_topic(&name("t"), &partitions(4)).await.unwrap()
+    let Ensured::Differs(differences) =
+        broker.ensure_topic(&name("t"), &partitions(4)).await.unwrap()
     else {
         panic!("a topic of 3 partitions is not one of 4")
     };

@@ -30,6 +30,7 @@ A gateway is listening on {base}, with {store}.
 A recorded week of earthquakes is being published to the topic `{TOPIC}`.
 
 Open:
+  {base}/                          this gateway at a glance
   {base}/docs/api                  every call, to try out
   {base}/v1/topics/{TOPIC}     the topic as it fills
   {base}/readyz                    whether the gateway is ready
