@@ -52,6 +52,7 @@ impl Server {
     /// Opens the store, binds the address, and serves from then on.
     pub async fn start(config: Config) -> Result<Server, ServerError> {
         let metrics = Metrics::default();
+        metrics.show_memory();
         let tasks = Tasks::default();
         let shutdown = Shutdown::new(config.http.shutdown_deadline);
         let failed = |error| ServerError::Listen { address: config.listen, error };

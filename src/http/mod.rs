@@ -14,6 +14,7 @@ mod connection;
 mod extract;
 pub mod floor;
 mod guard;
+mod incoming;
 mod listen;
 mod metrics;
 mod openapi;

@@ -4,6 +4,7 @@
 use super::{
     Site,
     connection::{Serving, Watched},
+    incoming::RequestBody,
     metrics::Kind,
     refusal::Refusal,
 };
@@ -118,11 +119,13 @@ pub(super) async fn serve_request(
 /// The site's answer, if the request may come to it and nothing panics.
 async fn guarded(site: &Site, request: Request<Incoming>) -> Response<Body> {
     let checked = site.app.guard.check(request.method(), request.uri(), request.headers());
+    let (parts, body) = request.into_parts();
+    let body = RequestBody::new(body, &parts.headers, &site.app.tasks);
     if let Err(problem) = checked {
         return Refusal::from(problem).into_response();
     }
     let mut router = site.router.clone();
-    let answer = router.call(request.map(Body::new));
+    let answer = router.call(Request::from_parts(parts, Body::new(body)));
     match AssertUnwindSafe(answer).catch_unwind().await {
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},

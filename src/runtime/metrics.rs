@@ -158,6 +158,13 @@ impl Metrics {
         self.hooks.lock().push(Box::new(hook));
     }
 
+    /// Shows how much memory the process holds, where the system tells.
+    pub fn show_memory(&self) {
+        let help = "Resident memory of the process, bytes.";
+        let gauge = self.gauge("process_resident_memory_bytes", help, &[]);
+        self.before_render(move || gauge.set(resident_bytes().unwrap_or(0)));
+    }
+
     /// Everything in Prometheus' text format, version 0.0.4.
     #[must_use]
     pub fn render(&self) -> String {
@@ -179,6 +186,14 @@ impl Metrics {
         }
         collector
     }
+}
+
+/// From Linux' own account of the process.
+fn resident_bytes() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: i64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
 }
 
 #[cfg(test)]

@@ -80,17 +80,25 @@ impl Tasks {
         }
     }
 
-    /// Waits for all tasks until `deadline`, then aborts the rest and waits
-    /// for that. Returns how many had to be aborted.
+    /// Waits for all tasks until `deadline`, those that they start meanwhile
+    /// too; then aborts the rest and waits for that. Returns how many had to
+    /// be aborted.
     pub async fn join(&self, deadline: Instant) -> usize {
-        let mut set = std::mem::take(&mut *self.0.set.lock());
-        let all = async { while set.join_next().await.is_some() {} };
-        if tokio::time::timeout_at(deadline, all).await.is_ok() {
-            return 0;
+        loop {
+            let mut set = std::mem::take(&mut *self.0.set.lock());
+            if set.is_empty() {
+                return 0;
+            }
+            let all = async { while set.join_next().await.is_some() {} };
+            if tokio::time::timeout_at(deadline, all).await.is_err() {
+                let late = std::mem::take(&mut *self.0.set.lock());
+                let left = set.len() + late.len();
+                for mut set in [set, late] {
+                    set.shutdown().await;
+                }
+                return left;
+            }
         }
-        let left = set.len();
-        set.shutdown().await;
-        left
     }
 }
 
@@ -111,6 +119,22 @@ mod tests {
         tasks.spawn("endless", TaskKind::Worker, std::future::pending());
         assert_eq!(tasks.join(soon()).await, 1);
         assert!(tasks.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn joining_waits_for_tasks_that_tasks_start() {
+        let tasks = Tasks::default();
+        let (inner, done) = (tasks.clone(), Arc::new(Mutex::new(false)));
+        let flag = Arc::clone(&done);
+        tasks.spawn("outer", TaskKind::Worker, async move {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            inner.spawn("inner", TaskKind::Worker, async move {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                *flag.lock() = true;
+            });
+        });
+        assert_eq!(tasks.join(soon()).await, 0);
+        assert!(*done.lock());
     }
 
     #[tokio::test(start_paused = true)]

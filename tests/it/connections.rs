@@ -18,6 +18,8 @@ on_every_engine! {
     what_is_no_http_is_refused;
     http_2_is_spoken_with_prior_knowledge;
     requests_in_a_row_are_answered_in_order;
+    a_refusal_reaches_a_client_that_is_still_sending;
+    a_client_that_asks_first_is_refused_without_its_body;
 }
 
 fn impatient(config: &mut Config) {
@@ -195,4 +197,26 @@ async fn requests_in_a_row_are_answered_in_order(gateway: &Gateway) {
     let told = client.until_closed().await;
     let (first, second) = (told.find("\"status\":\"ok\""), told.find("{\"topics\":"));
     assert!(first.is_some() && first < second, "{told}");
+}
+
+async fn a_refusal_reaches_a_client_that_is_still_sending(gateway: &Gateway) {
+    for _ in 0..5 {
+        let pieces = (0..200).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 100_000]));
+        let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
+        let path = "/v1/topics/unknown/records";
+        let reply = gateway.body(Method::POST, path, "text/plain", body).await;
+        assert_eq!(reply.refused(), "404 topic_unknown");
+    }
+}
+
+async fn a_client_that_asks_first_is_refused_without_its_body(gateway: &Gateway) {
+    let mut client = Raw::connect(gateway).await;
+    client
+        .send(
+            "POST /v1/topics/unknown/records HTTP/1.1\r\nHost: localhost\r\n\
+             content-type: text/plain\r\ncontent-length: 100\r\nexpect: 100-continue\r\n\r\n",
+        )
+        .await;
+    let told = client.until("topic_unknown").await;
+    assert!(told.starts_with("HTTP/1.1 404 "), "{told}");
 }

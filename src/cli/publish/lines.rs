@@ -67,7 +67,10 @@ impl LineForm {
             LineKind::Records => {
                 let mut record: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(line)
                     .map_err(|error| format!("not a record: {error}"))?;
-                record.retain(|name, _| !OF_READING.contains(&name.as_ref()));
+                // One that was read is placed anew; one that was written may say where.
+                if record.contains_key("offset") {
+                    record.retain(|name, _| !OF_READING.contains(&name.as_ref()));
+                }
                 let partition = self.partition.and_then(|n| to_raw_value(&n).ok());
                 if let Some(partition) = &partition {
                     record.insert("partition".into(), partition);
@@ -245,6 +248,9 @@ mod tests {
         let told = all(form(LineKind::Records), read).await.unwrap();
         let record: Value = serde_json::from_str(&told).unwrap();
         assert_eq!(record, json!({"timestamp": 5, "key": "k", "headers": [], "text": "x"}));
+        let written = "{\"partition\":3,\"value\":1.50}";
+        let told = all(form(LineKind::Records), written).await;
+        assert_eq!(told, Ok(format!("{written}\n")));
     }
 
     #[tokio::test]
