@@ -11,7 +11,7 @@ use super::{
     state::{Change, Entry, raw_key},
     store::{RollWhen, Store},
     volumes::Volumes,
-    writer::{Job, Writer},
+    writer::{self, Answers, Job, Writer},
 };
 use crate::{
     domain::{
@@ -22,7 +22,7 @@ use crate::{
         Append, Appended, Engine, EngineError, Health, Promises, ReadBudget, ReadChunk, StateEntry,
         StateKey, StateTable, Topic,
     },
-    runtime::{self, Metrics},
+    runtime::{self, Metrics, TaskKind, Tasks},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,17 +36,24 @@ use std::{
     },
     thread::JoinHandle,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{
+    mpsc::{UnboundedSender, unbounded_channel},
+    oneshot, watch,
+};
 
-/// Partitions with as many epochs' room as the format has; see `meta`.
+/// Bounds of an entry of the state table, bytes.
 const STATE_KEY_BYTES: usize = 1 << 10;
 const STATE_VALUE_BYTES: usize = 8 << 10;
+/// How long the last answers may take to be handed out.
+const HAND_OUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A log in a directory of this machine.
 pub struct SledEngine {
     pub(super) store: Arc<Store>,
     jobs: Sender<Job>,
     threads: Mutex<Option<Threads>>,
+    /// Hands answers out.
+    tasks: Tasks,
 }
 
 struct Threads {
@@ -66,7 +73,11 @@ impl SledEngine {
     ) -> Result<Arc<SledEngine>, OpenError> {
         let meters = Meters::new(metrics);
         let dir = config.data_dir.display().to_string();
-        let opened = runtime::blocking(move || SledEngine::start(config, clock, meters)).await;
+        let (answers, to_hand_out) = unbounded_channel();
+        let tasks = Tasks::default();
+        tasks.spawn("store answers", TaskKind::Vital, writer::hand_out(to_hand_out));
+        let start = move || SledEngine::start(config, clock, meters, answers, tasks);
+        let opened = runtime::blocking(start).await;
         let engine = opened.map_err(|e| OpenError::Io { dir, what: e.to_string() })??;
         let store = Arc::downgrade(&engine.store);
         metrics.before_render(move || {
@@ -81,6 +92,8 @@ impl SledEngine {
         config: SledConfig,
         clock: Clock,
         meters: Meters,
+        answers: UnboundedSender<Answers>,
+        tasks: Tasks,
     ) -> Result<Arc<SledEngine>, OpenError> {
         let opened = open::open(&config, clock())?;
         let active_len = AtomicU64::new(opened.active.len());
@@ -114,7 +127,8 @@ impl SledEngine {
         };
         store.store_marks(false).map_err(failed)?;
         let (jobs, waiting) = channel();
-        let writer = Writer::new(store.clone(), waiting, opened.last_append, opened.sequence);
+        let (last, sequence) = (opened.last_append, opened.sequence);
+        let writer = Writer::new(store.clone(), waiting, answers, last, sequence);
         let threads = Threads {
             writer: runtime::thread("sled-writer", move || writer.run()),
             keepers: vec![
@@ -123,7 +137,7 @@ impl SledEngine {
             ],
             _lock: opened.lock,
         };
-        Ok(Arc::new(SledEngine { store, jobs, threads: Mutex::new(Some(threads)) }))
+        Ok(Arc::new(SledEngine { store, jobs, threads: Mutex::new(Some(threads)), tasks }))
     }
 
     fn open_for_calls(&self) -> Result<(), EngineError> {
@@ -324,6 +338,8 @@ impl Engine for SledEngine {
             store.finish(well);
         });
         let _ = ended.await;
+        // The writer is gone, so this task ends once it has handed out all.
+        self.tasks.join(tokio::time::Instant::now() + HAND_OUT).await;
     }
 }
 

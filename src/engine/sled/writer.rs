@@ -28,9 +28,22 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 /// How often the writer tries to get going again after a full disk.
 const RECOVERY_PAUSE: Duration = Duration::from_millis(250);
+
+/// Answers on their way to those who wait for them. They go in one piece to a
+/// task of the runtime, which hands them out: one wake-up from this thread for
+/// a commit, not one for every request of it.
+pub(super) type Answers = Vec<(Reply, Option<EngineError>)>;
+
+/// Hands answers out, until the writer is gone.
+pub(super) async fn hand_out(mut answers: UnboundedReceiver<Answers>) {
+    while let Some(some) = answers.recv().await {
+        some.into_iter().for_each(|(reply, error)| reply.send(error.as_ref()));
+    }
+}
 
 /// What the writer is asked to do.
 pub(super) enum Job {
@@ -56,6 +69,7 @@ struct Unsynced {
 pub(super) struct Writer {
     store: Arc<Store>,
     jobs: Receiver<Job>,
+    answers: UnboundedSender<Answers>,
     volume: Option<Arc<Volume>>,
     unsynced: Unsynced,
     /// Changes of the table that are planned or applied, but not synced.
@@ -69,6 +83,7 @@ impl Writer {
     pub(super) fn new(
         store: Arc<Store>,
         jobs: Receiver<Job>,
+        answers: UnboundedSender<Answers>,
         last: Timestamp,
         sequence: u64,
     ) -> Writer {
@@ -76,6 +91,7 @@ impl Writer {
         Writer {
             store,
             jobs,
+            answers,
             volume,
             unsynced: Unsynced::default(),
             pending: HashMap::new(),
@@ -113,6 +129,9 @@ impl Writer {
                 }
             }
         };
+        // Others are about to ask: where they share this processor, let them,
+        // rather than making a commit of one.
+        std::thread::yield_now();
         let mut bytes = first.bytes();
         let mut jobs = vec![first];
         while jobs.len() < COMMIT_REQUESTS && bytes < COMMIT_BYTES {
@@ -194,7 +213,7 @@ impl Writer {
         // A topic that is `synced` is synced at once, whoever waits for it.
         let at_once = shows.iter().any(|s| !s.early);
         self.unsynced.shows.extend(shows);
-        early.into_iter().for_each(|reply| reply.send(None));
+        self.answer(early, None);
         if at_once { self.sync() } else { Ok(()) }
     }
 
@@ -233,8 +252,17 @@ impl Writer {
                 show.now();
             }
         }
-        done.replies.into_iter().for_each(|reply| reply.send(None));
+        self.answer(done.replies, None);
         Ok(())
+    }
+
+    fn answer(&self, replies: Vec<Reply>, error: Option<&EngineError>) {
+        if replies.is_empty() {
+            return;
+        }
+        let answers = replies.into_iter().map(|reply| (reply, error.cloned())).collect();
+        // Without a runtime nobody is left who waits.
+        let _ = self.answers.send(answers);
     }
 
     fn roll_if_due(&mut self) -> Result<(), EngineError> {
@@ -262,7 +290,7 @@ impl Writer {
         tracing::error!(%error, "a write failed; publishing stops");
         let unknown = EngineError::OutcomeUnknown(error.to_string());
         let lost = std::mem::take(&mut self.unsynced);
-        lost.replies.into_iter().for_each(|reply| reply.send(Some(&unknown)));
+        self.answer(lost.replies, Some(&unknown));
         self.pending.clear();
         self.store.set_health(Health::ReadOnly(error.to_string()));
         self.volume = None;
