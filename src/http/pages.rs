@@ -7,7 +7,7 @@ use axum::{
     Router,
     body::Body,
     extract::Path,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header, uri::Authority},
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
@@ -18,6 +18,11 @@ use std::{
 use utoipa_swagger_ui::Config;
 
 const STYLE: &str = include_str!("pages/style.css");
+/// Else a browser asks for one, and finds nothing.
+const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
+    %3Cpath d='M0 9q4-7 8 0t8 0v7H0z' fill='%230b7ac4'/%3E%3C/svg%3E";
+/// How `home.html` names the address of the gateway.
+const HOME_HOST: &str = "localhost:8080";
 /// Pages of ours load their style alone.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -65,14 +70,14 @@ fn page(title: &str, body: &str) -> Response {
     let html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title} – tidegate</title>\n<link rel=\"stylesheet\" href=\"/docs/style.css\">\n\
+         <title>{title} – tidegate</title>\n<link rel=\"icon\" href=\"{ICON}\">\n<link rel=\"stylesheet\" href=\"/docs/style.css\">\n\
          </head>\n<body>\n<header><a href=\"/\">tidegate</a></header>\n<main>\n{body}\n</main>\n\
          </body>\n</html>\n"
     );
     answer("text/html; charset=utf-8", PAGE_POLICY, html)
 }
 
-/// Text as it stands in HTML; backticks mark code.
+/// Text as it stands in HTML.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
@@ -87,6 +92,20 @@ fn escaped(text: &str) -> String {
     out
 }
 
+/// Text in HTML whose backticks mark code.
+fn prose(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 32);
+    for (index, part) in escaped(text).split('`').enumerate() {
+        match (index, index % 2) {
+            (0, _) => {}
+            (_, 1) => out.push_str("<code>"),
+            _ => out.push_str("</code>"),
+        }
+        out.push_str(part);
+    }
+    out
+}
+
 async fn style() -> Response {
     answer("text/css; charset=utf-8", PAGE_POLICY, STYLE)
 }
@@ -95,8 +114,11 @@ async fn document() -> Response {
     answer("application/json", PAGE_POLICY, DOCUMENT.as_str())
 }
 
-async fn home() -> Response {
-    page("Start", include_str!("pages/home.html"))
+/// With the address that the reader came by in the lines to try.
+async fn home(uri: Uri, headers: HeaderMap) -> Response {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = uri.authority().map(Authority::as_str).or(host).unwrap_or(HOME_HOST);
+    page("Start", &include_str!("pages/home.html").replace(HOME_HOST, &escaped(host)))
 }
 
 async fn errors() -> Response {
@@ -131,7 +153,7 @@ async fn error(CodePath(code): CodePath) -> Result<Response, Refusal> {
     };
     let happened = yes(code.may_have_happened());
     let (status, title) = (code.status(), escaped(code.title()));
-    let (meaning, remedy) = (escaped(code.meaning()), escaped(code.remedy()));
+    let (meaning, remedy) = (prose(code.meaning()), prose(code.remedy()));
     let body = format!(
         "<h1>{title}</h1>\n<p><code>{code}</code> · status {status}</p>\n\
          <h2>What happened</h2>\n<p>{meaning}</p>\n<h2>What to do</h2>\n<p>{remedy}</p>\n\

@@ -97,8 +97,8 @@ problems_of!(ListProblems: TopicNameInvalid, ParameterInvalid, ParameterUnknown)
 #[utoipa::path(
     get, path = "/v1/topics", tag = "topics",
     params(
-        ("prefix" = Option<String>, Query, description = "Only names that begin so.", example = "orders."),
-        ("after" = Option<String>, Query, description = "Only names after this one: `next` of the page before."),
+        ("prefix" = Option<String>, Query, description = "Only names that begin so.", pattern = "^[a-zA-Z0-9._-]{0,248}$", example = "orders."),
+        ("after" = Option<String>, Query, description = "Only names after this one: `next` of the page before.", pattern = "^[a-zA-Z0-9._-]{1,249}$"),
         ("limit" = Option<u32>, Query, description = "At most so many; 100 if left out.", minimum = 1, maximum = 1000),
     ),
     responses((status = 200, description = "A page of topics.", body = TopicPage), ListProblems)

@@ -303,7 +303,7 @@ pub struct TrimBody {
 
 /// The first record that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", try_from = "TrimBeforeShape")]
 pub enum TrimBefore {
     /// By offset; the tail removes all.
     Offset(u64),
@@ -322,6 +322,18 @@ pub struct TrimBeforeShape {
     /// By time.
     #[schema(nullable = false)]
     pub time: Option<TimeText>,
+}
+
+impl TryFrom<TrimBeforeShape> for TrimBefore {
+    type Error = &'static str;
+
+    fn try_from(shape: TrimBeforeShape) -> Result<TrimBefore, &'static str> {
+        match (shape.offset, shape.time) {
+            (Some(offset), None) => Ok(TrimBefore::Offset(offset)),
+            (None, Some(time)) => Ok(TrimBefore::Time(time)),
+            _ => Err("'before' needs exactly one of 'offset' and 'time'"),
+        }
+    }
 }
 
 /// A time as a client writes it.

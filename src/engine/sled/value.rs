@@ -19,6 +19,7 @@
 use super::config::VALUE_BYTES;
 use crate::domain::{Offset, RecordBatch, Timestamp};
 use bytes::Bytes;
+use lz4_flex::block::{compress_into, get_maximum_output_size};
 
 const FORMAT: u8 = 1;
 const LZ4: u8 = 1;
@@ -52,27 +53,26 @@ impl Head {
 /// A batch as its chunks, in order: what goes under `keys::record(_, last, i)`.
 pub(super) fn encode(batch: &RecordBatch, span: (Timestamp, Timestamp)) -> Vec<Vec<u8>> {
     let raw = &batch.body;
-    let packed = (raw.len() >= COMPRESS_FROM).then(|| lz4_flex::block::compress(raw));
-    let (body, flags) = match &packed {
-        Some(packed) if packed.len() < raw.len() => (&packed[..], LZ4),
-        _ => (&raw[..], 0),
+    // Compressed to where it belongs: right behind the head.
+    let mut first = vec![0; HEAD + get_maximum_output_size(raw.len().max(1))];
+    let packed = if raw.len() >= COMPRESS_FROM {
+        compress_into(raw, &mut first[HEAD..]).ok().filter(|len| *len < raw.len())
+    } else {
+        None
     };
-    let mut pieces = body.chunks(VALUE_BYTES);
-    let first = pieces.next().unwrap_or_default();
-    let chunks = 1 + pieces.len();
-    let mut head = Vec::with_capacity(HEAD + first.len());
-    head.extend_from_slice(&[FORMAT, flags]);
-    head.extend_from_slice(&(chunks as u16).to_le_bytes());
-    head.extend_from_slice(&[0; 4]);
-    head.extend_from_slice(&batch.base.0.to_le_bytes());
-    for time in [batch.appended, span.0, span.1] {
-        head.extend_from_slice(&time.millis().to_le_bytes());
+    match packed {
+        Some(len) => first.truncate(HEAD + len),
+        None => {
+            first.truncate(HEAD);
+            first.extend_from_slice(raw);
+        }
     }
-    head.extend_from_slice(&batch.count.to_le_bytes());
-    head.extend_from_slice(&(raw.len() as u32).to_le_bytes());
-    head.extend_from_slice(first);
+    let rest = first.split_off((HEAD + VALUE_BYTES).min(first.len()));
+    let pieces = rest.chunks(VALUE_BYTES);
+    let chunks = 1 + pieces.len();
+    put_head(&mut first, batch, span, packed.is_some(), chunks);
     let mut out = Vec::with_capacity(chunks);
-    out.push(checked(head));
+    out.push(checked(first));
     for (i, piece) in pieces.enumerate() {
         let mut chunk = Vec::with_capacity(CHUNK_HEAD + piece.len());
         chunk.extend_from_slice(&[FORMAT, 0]);
@@ -82,6 +82,24 @@ pub(super) fn encode(batch: &RecordBatch, span: (Timestamp, Timestamp)) -> Vec<V
         out.push(checked(chunk));
     }
     out
+}
+
+fn put_head(
+    value: &mut [u8],
+    batch: &RecordBatch,
+    span: (Timestamp, Timestamp),
+    lz4: bool,
+    chunks: usize,
+) {
+    value[0] = FORMAT;
+    value[1] = if lz4 { LZ4 } else { 0 };
+    value[2..4].copy_from_slice(&(chunks as u16).to_le_bytes());
+    value[8..16].copy_from_slice(&batch.base.0.to_le_bytes());
+    for (at, time) in [(16, batch.appended), (24, span.0), (32, span.1)] {
+        value[at..at + 8].copy_from_slice(&time.millis().to_le_bytes());
+    }
+    value[40..44].copy_from_slice(&batch.count.to_le_bytes());
+    value[44..48].copy_from_slice(&(batch.body.len() as u32).to_le_bytes());
 }
 
 fn checked(mut value: Vec<u8>) -> Vec<u8> {
