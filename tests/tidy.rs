@@ -27,26 +27,11 @@ const ROOMS: &[Room] = &[
     room("runtime", &[]),
     room("engine", &[All("domain")]),
     room("engine/memory", &[All("domain"), All("engine")]),
-    room(
-        "engine/sled",
-        &[All("domain"), All("engine"), All("runtime")],
-    ),
-    room(
-        "engine/kafka",
-        &[All("domain"), All("engine"), All("runtime")],
-    ),
+    room("engine/sled", &[All("domain"), All("engine"), All("runtime")]),
+    room("engine/kafka", &[All("domain"), All("engine"), All("runtime")]),
     room("auth", &[All("domain"), All("runtime")]),
     room("group", &[All("domain"), All("runtime"), All("engine")]),
-    room(
-        "broker",
-        &[
-            All("domain"),
-            All("runtime"),
-            All("engine"),
-            All("group"),
-            All("auth"),
-        ],
-    ),
+    room("broker", &[All("domain"), All("runtime"), All("engine"), All("group"), All("auth")]),
     room(
         "wire",
         &[
@@ -58,10 +43,7 @@ const ROOMS: &[Room] = &[
             Errors("broker"),
         ],
     ),
-    room(
-        "session",
-        &[All("domain"), All("runtime"), All("broker"), All("wire")],
-    ),
+    room("session", &[All("domain"), All("runtime"), All("broker"), All("wire")]),
     room(
         "http",
         &[
@@ -127,10 +109,7 @@ const ROOMS: &[Room] = &[
         ],
     ),
     room("lib", &[]),
-    room(
-        "main",
-        &[All("cli"), All("config"), All("runtime"), All("server")],
-    ),
+    room("main", &[All("cli"), All("config"), All("runtime"), All("server")]),
 ];
 
 /// Everything but the engines' insides.
@@ -164,11 +143,7 @@ const LIBRARIES: &[Library] = &[
     task("tokio::runtime::Handle::spawn"),
     task("std::thread::spawn"),
     task("std::thread::Builder"),
-    library(
-        "prometheus",
-        &["runtime"],
-        "count through the metric handles of `runtime`",
-    ),
+    library("prometheus", &["runtime"], "count through the metric handles of `runtime`"),
     library("sled", &["engine/sled"], "speak to the engine's traits"),
     library("rdkafka", &["engine/kafka"], "speak to the engine's traits"),
     library("jsonwebtoken", &["auth"], "ask `auth` for the principal"),
@@ -177,17 +152,18 @@ const LIBRARIES: &[Library] = &[
     library("tower_http", &["http"], TRANSPORT),
     library("hyper", &["http"], TRANSPORT),
     library("hyper_util", &["http"], TRANSPORT),
-    library(
-        "utoipa",
-        &["wire", "http"],
-        "describe shapes in `wire`, paths in `http`",
-    ),
+    library("utoipa", &["wire", "http"], "describe shapes in `wire`, paths in `http`"),
     library("utoipa_axum", &["http"], TRANSPORT),
     library("utoipa_swagger_ui", &["http"], TRANSPORT),
     library("reqwest", &["client", "auth"], "call through `client`"),
     library("clap", &["config", "cli", "main"], SETTINGS),
     library("toml", &["config", "cli", "main"], SETTINGS),
-    library("std::env", &["config", "cli", "main"], SETTINGS),
+    Library {
+        path: "std::env",
+        rooms: &["config", "cli", "main"],
+        in_tests: false,
+        mend: SETTINGS,
+    },
 ];
 
 const TRANSPORT: &str = "answer in the room's own types and let `http` carry them";
@@ -197,11 +173,7 @@ const SETTINGS: &str = "take the value in the room's `Config` and let `config` r
 const BARRED: &[(&str, &[&str])] = &[("domain", &["tokio", "axum", "sled"])];
 
 /// Written in halves, so that this file does not name them itself.
-const NOTES_TO_SELF: &[&str] = &[
-    concat!("TO", "DO"),
-    concat!("FIX", "ME"),
-    concat!("XX", "X"),
-];
+const NOTES_TO_SELF: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
 const UNFINISHED: &[&str] = &["dbg", "todo", "unimplemented"];
 
 const fn room(name: &'static str, may_use: &'static [Part]) -> Room {
@@ -213,23 +185,13 @@ const fn library(
     rooms: &'static [&'static str],
     mend: &'static str,
 ) -> Library {
-    Library {
-        path,
-        rooms,
-        in_tests: true,
-        mend,
-    }
+    Library { path, rooms, in_tests: true, mend }
 }
 
 /// Something that starts a task: only `runtime` does, so that each has an owner that joins it.
 const fn task(path: &'static str) -> Library {
     let mend = "start it through `runtime`, which names, ends and joins every task";
-    Library {
-        path,
-        rooms: &["runtime"],
-        in_tests: false,
-        mend,
-    }
+    Library { path, rooms: &["runtime"], in_tests: false, mend }
 }
 
 /// Every Rust file below `folders`, in order.
@@ -244,9 +206,7 @@ fn sources(folders: &[&str]) -> Vec<Source> {
                 open.push(path);
             } else if path.extension().is_some_and(|ending| ending == "rs") {
                 let text = fs::read_to_string(&path).expect("a source is UTF-8");
-                let name = path
-                    .strip_prefix(root)
-                    .expect("the file lies in the project");
+                let name = path.strip_prefix(root).expect("the file lies in the project");
                 found.push(Source::read(&name.to_string_lossy(), &text));
             }
         }
@@ -258,18 +218,13 @@ fn sources(folders: &[&str]) -> Vec<Source> {
 
 /// A file whose `mod` line is under `#[cfg(test)]` is test code, though it does not say so itself.
 fn mark_test_files(sources: &mut [Source]) {
-    let tests: BTreeSet<_> = sources
-        .iter()
-        .flat_map(|source| source.test_modules.clone())
-        .collect();
+    let tests: BTreeSet<_> =
+        sources.iter().flat_map(|source| source.test_modules.clone()).collect();
     for source in sources {
         let module = source.module();
         if (1..=module.len()).any(|depth| tests.contains(&module[..depth])) {
             source.paths.iter_mut().for_each(|path| path.in_test = true);
-            source
-                .functions
-                .iter_mut()
-                .for_each(|function| function.in_test = true);
+            source.functions.iter_mut().for_each(|function| function.in_test = true);
         }
     }
 }
@@ -278,19 +233,11 @@ fn mark_test_files(sources: &mut [Source]) {
 #[track_caller]
 fn hold(folders: &[&str], rule: impl Fn(&Source) -> Vec<Finding>) {
     let sources = sources(folders);
-    assert!(
-        !sources.is_empty(),
-        "no sources in {folders:?}: the check would pass on nothing"
-    );
+    assert!(!sources.is_empty(), "no sources in {folders:?}: the check would pass on nothing");
     let mut found: Vec<_> = sources.iter().flat_map(rule).collect();
     found.sort();
     let told: Vec<_> = found.iter().map(ToString::to_string).collect();
-    assert!(
-        found.is_empty(),
-        "{} found:\n{}\n",
-        found.len(),
-        told.join("\n")
-    );
+    assert!(found.is_empty(), "{} found:\n{}\n", found.len(), told.join("\n"));
 }
 
 #[test]
@@ -300,16 +247,12 @@ fn every_file_is_readable_as_rust() {
 
 #[test]
 fn no_function_is_too_long_to_see_at_once() {
-    hold(&["src", "tests"], |source| {
-        rules::long_functions(source, MOST_LINES_IN_A_FUNCTION)
-    });
+    hold(&["src", "tests"], |source| rules::long_functions(source, MOST_LINES_IN_A_FUNCTION));
 }
 
 #[test]
 fn no_file_is_too_long_to_know() {
-    hold(&["src", "tests"], |source| {
-        rules::long_file(source, MOST_LINES_IN_A_FILE)
-    });
+    hold(&["src", "tests"], |source| rules::long_file(source, MOST_LINES_IN_A_FILE));
 }
 
 #[test]
@@ -319,12 +262,8 @@ fn every_file_begins_with_what_it_is_for() {
 
 #[test]
 fn no_note_to_self_is_left_in_the_sources() {
-    hold(&["src", "tests"], |source| {
-        rules::notes_to_self(source, NOTES_TO_SELF)
-    });
-    hold(&["src", "tests"], |source| {
-        rules::unfinished_macros(source, UNFINISHED)
-    });
+    hold(&["src", "tests"], |source| rules::notes_to_self(source, NOTES_TO_SELF));
+    hold(&["src", "tests"], |source| rules::unfinished_macros(source, UNFINISHED));
 }
 
 #[test]
@@ -339,19 +278,13 @@ fn what_a_room_shows_names_its_errors() {
 
 #[test]
 fn every_room_uses_only_what_its_row_names() {
-    hold(&["src"], |source| {
-        rules::strangers(source, ROOMS, TESTS_MAY_USE)
-    });
+    hold(&["src"], |source| rules::strangers(source, ROOMS, TESTS_MAY_USE));
 }
 
 #[test]
 fn every_library_stays_in_its_rooms() {
-    hold(&["src"], |source| {
-        rules::stray_libraries(source, ROOMS, LIBRARIES)
-    });
-    hold(&["src"], |source| {
-        rules::barred_libraries(source, ROOMS, BARRED)
-    });
+    hold(&["src"], |source| rules::stray_libraries(source, ROOMS, LIBRARIES));
+    hold(&["src"], |source| rules::barred_libraries(source, ROOMS, BARRED));
 }
 
 #[test]

@@ -42,7 +42,10 @@ fn row() -> impl Strategy<Value = Row> {
     (
         proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300)),
         proptest::option::of(0i64..1 << 45),
-        proptest::collection::vec(("[a-z]{1,200}", proptest::collection::vec(any::<u8>(), 0..9)), 0..5),
+        proptest::collection::vec(
+            ("[a-z]{1,200}", proptest::collection::vec(any::<u8>(), 0..9)),
+            0..5,
+        ),
         kind(),
         proptest::collection::vec(any::<u8>(), 0..500),
     )

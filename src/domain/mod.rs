@@ -21,7 +21,7 @@ pub use ids::{Epoch, Incarnation, Offset, PartitionCount, PartitionId, TopicId};
 pub use limits::Limits;
 pub use names::{GroupName, IdempotencyKey, NameError, TopicName};
 pub use pack::{CorruptRecord, PackError};
-pub use position::{EpochStart, LostReason, LostRange, PartitionView, Position, Resume};
+pub use position::{EpochStart, LostRange, LostReason, PartitionView, Position, Resume};
 pub use record::{Header, HeaderList, RecordDraft, RecordView, ValueKind};
 pub use start::StartAt;
 pub use time::{Clock, Timestamp};

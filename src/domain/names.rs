@@ -36,14 +36,12 @@ fn kafka_name(name: &str) -> Result<(), NameError> {
     match name {
         "" => Err(NameError::Empty),
         "." | ".." => Err(NameError::Dots),
-        _ if name.len() > limits::MAX_NAME_BYTES => Err(NameError::TooLong {
-            got: name.len(),
-            max: limits::MAX_NAME_BYTES,
-        }),
-        _ => name
-            .chars()
-            .find(|c| !allowed(*c))
-            .map_or(Ok(()), |c| Err(NameError::BadCharacter(c))),
+        _ if name.len() > limits::MAX_NAME_BYTES => {
+            Err(NameError::TooLong { got: name.len(), max: limits::MAX_NAME_BYTES })
+        }
+        _ => {
+            name.chars().find(|c| !allowed(*c)).map_or(Ok(()), |c| Err(NameError::BadCharacter(c)))
+        }
     }
 }
 
@@ -52,10 +50,7 @@ fn printable_key(key: &str) -> Result<(), NameError> {
         return Err(NameError::Empty);
     }
     if key.len() > limits::MAX_IDEMPOTENCY_KEY_BYTES {
-        return Err(NameError::TooLong {
-            got: key.len(),
-            max: limits::MAX_IDEMPOTENCY_KEY_BYTES,
-        });
+        return Err(NameError::TooLong { got: key.len(), max: limits::MAX_IDEMPOTENCY_KEY_BYTES });
     }
     key.chars()
         .find(|c| !c.is_ascii_graphic() && *c != ' ')

@@ -125,7 +125,9 @@ fn check(draft: &RecordDraft<'_>, max: usize) -> Result<usize, PackError> {
     }
     if bytes > limits::MAX_HEADER_BYTES {
         let max = limits::MAX_HEADER_BYTES;
-        return Err(PackError::Headers(format!("headers of {bytes} bytes; at most {max} are allowed")));
+        return Err(PackError::Headers(format!(
+            "headers of {bytes} bytes; at most {max} are allowed"
+        )));
     }
     let got = key + bytes + draft.value.len();
     if got > max {

@@ -162,10 +162,7 @@ mod tests {
     #[test]
     fn a_position_beyond_its_epochs_end_is_told_of_the_truncation() {
         let lost = LostRange { from: Offset(50), to: Offset(69), reason: LostReason::Truncated };
-        assert_eq!(
-            view().resume(at(1, 70)),
-            Some(Resume { at: at(2, 50), lost: Some(lost) })
-        );
+        assert_eq!(view().resume(at(1, 70)), Some(Resume { at: at(2, 50), lost: Some(lost) }));
     }
 
     #[test]

@@ -91,19 +91,10 @@ pub struct TopicPatch {
     pub durability: Option<Durability>,
 }
 
-fn within(
-    setting: &'static str,
-    got: u64,
-    min: u64,
-    max: u64,
-    errors: &mut Vec<TopicConfigError>,
-) {
+fn within(setting: &'static str, got: u64, min: u64, max: u64, errors: &mut Vec<TopicConfigError>) {
     if got < min || got > max {
-        let allowed = if max == u64::MAX {
-            format!("{min} or more")
-        } else {
-            format!("{min} to {max}")
-        };
+        let allowed =
+            if max == u64::MAX { format!("{min} or more") } else { format!("{min} to {max}") };
         errors.push(TopicConfigError { setting, got, allowed });
     }
 }

@@ -92,10 +92,8 @@ fn appending(path: &Path, synced: bool) -> io::Result<(Router, Writer)> {
     let (queue, waiting) = mpsc::channel();
     // It keeps one of the runtime's threads for blocking work for itself.
     let writer = spawn_blocking(move || write_all_that_waits(file, &waiting, synced));
-    let router = Router::new()
-        .route("/", post(append))
-        .layer(DefaultBodyLimit::disable())
-        .with_state(queue);
+    let router =
+        Router::new().route("/", post(append)).layer(DefaultBodyLimit::disable()).with_state(queue);
     Ok((router, Some(writer)))
 }
 
@@ -152,10 +150,8 @@ fn write_batch(
         }
         return file.write_all(flat);
     }
-    let mut slices: Vec<IoSlice<'_>> = batch
-        .iter()
-        .map(|append| IoSlice::new(&append.body))
-        .collect();
+    let mut slices: Vec<IoSlice<'_>> =
+        batch.iter().map(|append| IoSlice::new(&append.body)).collect();
     let mut rest = slices.as_mut_slice();
     while !rest.is_empty() {
         match file.write_vectored(rest) {
@@ -170,15 +166,11 @@ fn write_batch(
 
 /// The router that serves the file, opened anew for every request.
 fn serving(path: &Path) -> Router {
-    Router::new()
-        .route("/", get(stream_file))
-        .with_state(Arc::new(path.to_owned()))
+    Router::new().route("/", get(stream_file)).with_state(Arc::new(path.to_owned()))
 }
 
 async fn stream_file(State(path): State<Arc<PathBuf>>) -> Result<Response, StatusCode> {
-    let file = tokio::fs::File::open(path.as_path())
-        .await
-        .map_err(|_| StatusCode::NOT_FOUND)?;
+    let file = tokio::fs::File::open(path.as_path()).await.map_err(|_| StatusCode::NOT_FOUND)?;
     let body = Body::from_stream(ReaderStream::with_capacity(file, READ_BYTES));
     Ok(Response::new(body))
 }
@@ -190,10 +182,7 @@ mod tests {
     fn batch_of(bodies: &[Vec<u8>]) -> Vec<Append> {
         bodies
             .iter()
-            .map(|body| Append {
-                body: Bytes::from(body.clone()),
-                done: oneshot::channel().0,
-            })
+            .map(|body| Append { body: Bytes::from(body.clone()), done: oneshot::channel().0 })
             .collect()
     }
 
@@ -202,10 +191,7 @@ mod tests {
         for (name, bodies) in [
             ("single", vec![vec![b'a'; 10]]),
             ("copied", vec![vec![b'a'; 10], vec![b'b'; 20]]),
-            (
-                "vectored",
-                vec![vec![b'a'; COPY_BYTES], vec![b'b'; 20], vec![b'c'; 7]],
-            ),
+            ("vectored", vec![vec![b'a'; COPY_BYTES], vec![b'b'; 20], vec![b'c'; 7]]),
         ] {
             let directory = tempfile::tempdir().expect("a temporary directory");
             let path = directory.path().join("floor");

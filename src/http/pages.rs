@@ -31,6 +31,12 @@ const SWAGGER_POLICY: &str = "default-src 'none'; script-src 'self'; \
      style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// The page of Swagger UI has a title that does not say of what, and does not
+/// tell a phone that it fits.
+const SWAGGER_TITLE: &str = "<title>Swagger UI</title>";
+const API_TITLE: &str = "<title>API – tidegate</title>\n    \
+     <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">";
+
 static DOCUMENT: LazyLock<String> = LazyLock::new(openapi::document);
 static SWAGGER: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
     Arc::new(Config::from("/openapi.json").try_it_out_enabled(true).validator_url("none"))
@@ -70,7 +76,8 @@ fn page(title: &str, body: &str) -> Response {
     let html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{title} – tidegate</title>\n<link rel=\"icon\" href=\"{ICON}\">\n<link rel=\"stylesheet\" href=\"/docs/style.css\">\n\
+         <title>{title} – tidegate</title>\n<link rel=\"icon\" href=\"{ICON}\">\n\
+         <link rel=\"stylesheet\" href=\"/docs/style.css\">\n\
          </head>\n<body>\n<header><a href=\"/\">tidegate</a></header>\n<main>\n{body}\n</main>\n\
          </body>\n</html>\n"
     );
@@ -167,8 +174,11 @@ async fn error(CodePath(code): CodePath) -> Result<Response, Refusal> {
 fn swagger(file: &str) -> Response {
     match utoipa_swagger_ui::serve(file, Arc::clone(&SWAGGER)) {
         Ok(Some(found)) => {
-            let mut response =
-                answer("text/html; charset=utf-8", SWAGGER_POLICY, found.bytes.into_owned());
+            let mut bytes = found.bytes.into_owned();
+            if file.is_empty() {
+                bytes = String::from_utf8_lossy(&bytes).replace(SWAGGER_TITLE, API_TITLE).into();
+            }
+            let mut response = answer("text/html; charset=utf-8", SWAGGER_POLICY, bytes);
             if let Ok(kind) = HeaderValue::try_from(found.content_type) {
                 response.headers_mut().insert(header::CONTENT_TYPE, kind);
             }
@@ -178,5 +188,23 @@ fn swagger(file: &str) -> Response {
         Ok(None) => Refusal::new(ErrorCode::RouteUnknown, "nothing is served under this path")
             .into_response(),
         Err(error) => Refusal::internal(error.to_string()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backticks_mark_code_and_nothing_else_is_markup() {
+        assert_eq!(
+            prose("run `tidegate check`: <a> & `b`"),
+            "run <code>tidegate check</code>: &lt;a&gt; &amp; <code>b</code>"
+        );
+        for code in ErrorCode::ALL {
+            for text in [code.meaning(), code.remedy()] {
+                assert_eq!(text.matches('`').count() % 2, 0, "{code}: {text}");
+            }
+        }
     }
 }

@@ -122,7 +122,8 @@ mod tests {
             offset: Offset(offset),
             epoch: Epoch(epoch),
         };
-        for records in [vec![], vec![record(0, 5, 0)], vec![record(3, u64::MAX, 7), record(1, 0, 2)]]
+        for records in
+            [vec![], vec![record(0, 5, 0)], vec![record(3, u64::MAX, 7), record(1, 0, 2)]]
         {
             for repeated in [false, true] {
                 let mut out = vec![];
@@ -136,7 +137,8 @@ mod tests {
     #[test]
     fn a_stream_has_one_range_per_partition_and_epoch() {
         let mut answer = StreamAnswer::default();
-        for (partition, epoch, base, count) in [(1, 0, 10, 5), (0, 0, 0, 2), (1, 0, 20, 1), (1, 1, 21, 3)]
+        for (partition, epoch, base, count) in
+            [(1, 0, 10, 5), (0, 0, 0, 2), (1, 0, 20, 1), (1, 1, 21, 3)]
         {
             answer.add(PartitionId(partition), Epoch(epoch), Offset(base), count);
         }

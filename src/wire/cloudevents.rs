@@ -50,8 +50,8 @@ pub fn binary_event<'h, R>(
         if name.eq_ignore_ascii_case("datacontenttype") {
             return Err(invalid("datacontenttype is the Content-Type header in this mode"));
         }
-        let value = header_text(value)
-            .ok_or_else(|| invalid(format!("header '{header}' is not UTF-8")))?;
+        let value =
+            header_text(value).ok_or_else(|| invalid(format!("header '{header}' is not UTF-8")))?;
         event.attribute(Cow::Owned(name.to_ascii_lowercase()), Cow::Owned(value))?;
     }
     if let Some(content_type) = content_type {
@@ -107,7 +107,8 @@ impl<'a> Event<'a> {
     fn attribute(&mut self, name: Cow<'a, str>, value: Cow<'a, str>) -> Result<(), Problem> {
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         if name.is_empty() || !name.bytes().all(allowed) {
-            let detail = format!("'{name}' is no attribute: lower-case letters and digits name one");
+            let detail =
+                format!("'{name}' is no attribute: lower-case letters and digits name one");
             return Err(invalid(detail));
         }
         if self.get(&name).is_some() {

@@ -111,7 +111,10 @@ fn a_batch_names_the_event_that_is_wrong() {
     assert_eq!(count, Ok(2));
     assert_eq!(ids, [(0, ValueKind::Tombstone), (1, ValueKind::Json)]);
     let problem = events(format!("[{},{{}}]", with("")).as_bytes(), |_, _| Ok(())).unwrap_err();
-    assert_eq!((problem.code, &problem.extras["record"]), (ErrorCode::CloudeventInvalid, &1.into()));
+    assert_eq!(
+        (problem.code, &problem.extras["record"]),
+        (ErrorCode::CloudeventInvalid, &1.into())
+    );
     assert_eq!(events(b"[]", |_, _| Ok(())).unwrap_err().code, ErrorCode::BatchEmpty);
     assert_eq!(events(b"{}", |_, _| Ok(())).unwrap_err().code, ErrorCode::BodyInvalid);
 }

@@ -154,7 +154,8 @@ mod tests {
 
     #[test]
     fn every_code_is_explained_in_words_of_its_own() {
-        let (mut codes, mut titles, mut texts) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut codes, mut titles, mut texts) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for &code in ErrorCode::ALL {
             let Help { title, meaning, remedy } = code.help();
             assert!(codes.insert(code.as_str()), "{code}");

@@ -4,8 +4,10 @@
 use super::*;
 use crate::{
     domain::{Header, LostRange, LostReason, PackedRecords, RecordDraft, Timestamp},
-    wire::{LostNotice, PageWriter, ReadPage, ReadRecord, end_line, error_line, for_each_record,
-        lost_line, parse_line},
+    wire::{
+        LostNotice, PageWriter, ReadPage, ReadRecord, end_line, error_line, for_each_record,
+        lost_line, parse_line,
+    },
 };
 use proptest::prelude::*;
 
@@ -115,11 +117,7 @@ fn a_page_and_its_lines_are_what_their_shapes_say() {
         page.batch(&topic, PartitionId(partition), &batch).unwrap();
     }
     assert_eq!(page.records(), 4);
-    let lost = LostRange {
-        from: Offset(1),
-        to: Offset(4),
-        reason: LostReason::Truncated,
-    };
+    let lost = LostRange { from: Offset(1), to: Offset(4), reason: LostReason::Truncated };
     let lost = LostNotice::new(&topic, PartitionId(1), lost);
     let page: ReadPage =
         serde_json::from_slice(&page.finish("abc", &[lost.clone(), lost.clone()], true)).unwrap();
@@ -160,7 +158,8 @@ fn json_text() -> impl Strategy<Value = (String, String)> {
     let leaf = prop_oneof![
         "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?".prop_map(same),
         "\"([ -!#-\\[\\]-~é]|\\\\[nrtbf\"/\\\\]|\\\\u[0-9a-fA-F]{4}){0,12}\"".prop_map(same),
-        prop_oneof![Just("true"), Just("false"), Just("null")].prop_map(move |t| same(t.to_owned())),
+        prop_oneof![Just("true"), Just("false"), Just("null")]
+            .prop_map(move |t| same(t.to_owned())),
     ];
     leaf.prop_recursive(5, 40, 5, |inner| {
         let space = "[ \t\n\r]{0,3}";

@@ -112,8 +112,7 @@ impl ReadForm {
             }
         }
         let detail = || format!("this call answers {JSON} or {NDJSON}");
-        best.map(|(_, form)| form)
-            .ok_or_else(|| Problem::new(ErrorCode::NotAcceptable, detail()))
+        best.map(|(_, form)| form).ok_or_else(|| Problem::new(ErrorCode::NotAcceptable, detail()))
     }
 
     /// Whether `accept` allows an answer in plain JSON, for the calls that
@@ -229,7 +228,10 @@ mod tests {
         for text in ["", "json", "application/", "a b/c", "multipart/form-data; boundary=x"] {
             assert_eq!(code(Some(text)), ErrorCode::ContentTypeUnsupported, "{text}");
         }
-        assert_eq!(code(Some("application/json; charset=latin1")), ErrorCode::ContentTypeUnsupported);
+        assert_eq!(
+            code(Some("application/json; charset=latin1")),
+            ErrorCode::ContentTypeUnsupported
+        );
         assert!(require_json(Some("text/plain")).is_err());
         assert!(require_json(Some("application/merge-patch+json")).is_ok());
     }

@@ -34,9 +34,7 @@ mod record_json;
 mod shapes;
 mod topics;
 
-pub use answer::{
-    PublishAnswer, PublishedRecord, StreamAnswer, StreamRange, publish_answer_into,
-};
+pub use answer::{PublishAnswer, PublishedRecord, StreamAnswer, StreamRange, publish_answer_into};
 pub use cloudevents::{binary_event, event, events};
 pub use code::{ErrorCode, Help};
 pub use encode::{As, RecordEncoder};

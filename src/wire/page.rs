@@ -136,7 +136,11 @@ impl PageWriter {
             notice.members_into(out);
             out.push(b'}');
         }
-        out.extend_from_slice(if at_tail { b"],\"at_tail\":true}" } else { b"],\"at_tail\":false}" });
+        out.extend_from_slice(if at_tail {
+            b"],\"at_tail\":true}"
+        } else {
+            b"],\"at_tail\":false}"
+        });
         self.out
     }
 }

@@ -110,7 +110,9 @@ mod tests {
         assert_eq!(at("1700000000123"), Ok(1_700_000_000_123));
         assert_eq!(at("2023-11-14T22:13:20.123Z"), Ok(1_700_000_000_123));
         assert_eq!(at("2023-11-14T23:13:20.123+01:00"), Ok(1_700_000_000_123));
-        for bad in ["", "-1", "yesterday", "2023-11-14", "1969-12-31T23:59:59Z", "99999999999999999"] {
+        for bad in
+            ["", "-1", "yesterday", "2023-11-14", "1969-12-31T23:59:59Z", "99999999999999999"]
+        {
             assert_eq!(parse_time(bad).unwrap_err().code, ErrorCode::TimestampInvalid, "{bad}");
         }
         assert!(parse_time("2023-11-14T23:13:20 01:00").unwrap_err().detail.contains("%2B"));

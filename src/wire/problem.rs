@@ -270,7 +270,10 @@ mod tests {
         let problem = Problem::new(ErrorCode::JsonInvalid, "x").with("durable_lines", 7).happened();
         assert!(problem.may_have_happened());
         let value: Value = serde_json::from_slice(&problem.to_json()).unwrap();
-        assert_eq!((&value["may_have_happened"], &value["durable_lines"]), (&json!(true), &json!(7)));
+        assert_eq!(
+            (&value["may_have_happened"], &value["durable_lines"]),
+            (&json!(true), &json!(7))
+        );
     }
 
     #[test]

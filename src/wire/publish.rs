@@ -74,11 +74,8 @@ pub(super) fn typed_value<'a>(
         return json_value(raw);
     }
     let text = media.is_some_and(|m| m.is_text() && m.is_utf8());
-    let kind = if text && std::str::from_utf8(body).is_ok() {
-        ValueKind::Text
-    } else {
-        ValueKind::Binary
-    };
+    let kind =
+        if text && std::str::from_utf8(body).is_ok() { ValueKind::Text } else { ValueKind::Binary };
     Ok((kind, Cow::Borrowed(body)))
 }
 

@@ -29,7 +29,14 @@ fn seen(draft: RecordDraft<'_>) -> Seen {
 }
 
 fn value(kind: ValueKind, value: &[u8]) -> Seen {
-    Seen { partition: None, timestamp: None, key: None, headers: vec![], kind, value: value.to_vec() }
+    Seen {
+        partition: None,
+        timestamp: None,
+        key: None,
+        headers: vec![],
+        kind,
+        value: value.to_vec(),
+    }
 }
 
 fn line(text: &str) -> Result<Seen, Problem> {
@@ -49,7 +56,10 @@ fn all(body: &[u8]) -> Result<Vec<Seen>, Problem> {
 
 #[test]
 fn the_three_kinds_of_value_and_the_tombstone() {
-    assert_eq!(line(r#"{"value":{"b": 1.50, "a":"\u0041"}}"#), Ok(value(ValueKind::Json, br#"{"b":1.50,"a":"\u0041"}"#)));
+    assert_eq!(
+        line(r#"{"value":{"b": 1.50, "a":"\u0041"}}"#),
+        Ok(value(ValueKind::Json, br#"{"b":1.50,"a":"\u0041"}"#))
+    );
     assert_eq!(line(r#"{"value": "x"}"#), Ok(value(ValueKind::Json, b"\"x\"")));
     assert_eq!(line(r#"{"value": null}"#), Ok(value(ValueKind::Tombstone, b"")));
     assert_eq!(line(r#"{"text":"a\nb"}"#), Ok(value(ValueKind::Text, b"a\nb")));
@@ -62,9 +72,15 @@ fn every_field_is_taken_over() {
     let text = r#" {"partition":3,"timestamp":1700000000000,"key":"k\u00fc",
         "headers":{"a":"1","b\n":"2"},"text":""} "#;
     let record = line(text).unwrap();
-    assert_eq!((record.partition, record.timestamp), (Some(PartitionId(3)), Some(1_700_000_000_000)));
+    assert_eq!(
+        (record.partition, record.timestamp),
+        (Some(PartitionId(3)), Some(1_700_000_000_000))
+    );
     assert_eq!(record.key.as_deref(), Some("kü".as_bytes()));
-    assert_eq!(record.headers, [("a".to_owned(), b"1".to_vec()), ("b\n".to_owned(), b"2".to_vec())]);
+    assert_eq!(
+        record.headers,
+        [("a".to_owned(), b"1".to_vec()), ("b\n".to_owned(), b"2".to_vec())]
+    );
 
     let text = r#"{"key_base64":"/w==","headers":[{"name":"a","value":"1"},
         {"value_base64":"/w==","name":"a"}],"text":""}"#;
@@ -108,7 +124,10 @@ fn a_record_of_another_shape_is_refused() {
         (r#"{"text":"a","headers":["a"]}"#, C::HeaderInvalid),
         (r#"{"text":"a","headers":[["a","b"]]}"#, C::HeaderInvalid),
         (r#"{"text":"a","headers":[{"name":"a"}]}"#, C::HeaderInvalid),
-        (r#"{"text":"a","headers":[{"name":"a","value":"1","value_base64":""}]}"#, C::HeaderInvalid),
+        (
+            r#"{"text":"a","headers":[{"name":"a","value":"1","value_base64":""}]}"#,
+            C::HeaderInvalid,
+        ),
         (r#"{"text":"a","headers":[{"name":"a","value_base64":"%"}]}"#, C::HeaderInvalid),
         (r#"{"text":"a","headers":[{"name":"a","value":"1","x":"2"}]}"#, C::HeaderInvalid),
         ("[]", C::RecordInvalid),
@@ -247,7 +266,9 @@ proptest! {
 fn the_examples_of_the_document_are_taken() {
     use crate::wire::{NewRecord, PublishBody};
     use utoipa::PartialSchema;
-    let example = |schema| serde_json::to_value::<utoipa::openapi::RefOr<_>>(schema).unwrap()["example"].clone();
+    let example = |schema| {
+        serde_json::to_value::<utoipa::openapi::RefOr<_>>(schema).unwrap()["example"].clone()
+    };
     let body: utoipa::openapi::RefOr<utoipa::openapi::Schema> = PublishBody::schema();
     assert_eq!(all(example(body).to_string().as_bytes()).unwrap().len(), 2);
     assert!(line(&example(NewRecord::schema()).to_string()).is_ok());

@@ -140,8 +140,14 @@ mod tests {
     fn a_key_in_the_query_is_for_a_raw_body_alone() {
         let query = "durability=buffered&key=k&partition=3&timestamp=5";
         let raw = PublishQuery::parse(pairs(query), true).unwrap();
-        assert_eq!((raw.durability, raw.partition), (Some(Durability::Buffered), Some(PartitionId(3))));
-        assert_eq!((raw.key.as_deref(), raw.timestamp.map(Timestamp::millis)), (Some("k"), Some(5)));
+        assert_eq!(
+            (raw.durability, raw.partition),
+            (Some(Durability::Buffered), Some(PartitionId(3)))
+        );
+        assert_eq!(
+            (raw.key.as_deref(), raw.timestamp.map(Timestamp::millis)),
+            (Some("k"), Some(5))
+        );
         let refused = PublishQuery::parse(pairs("key=k"), false).unwrap_err();
         assert_eq!(refused.code, ErrorCode::ParametersConflict);
         assert!(PublishQuery::parse(pairs("durability=never"), false).is_err());

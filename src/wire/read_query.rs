@@ -285,9 +285,12 @@ mod tests {
 
     #[test]
     fn what_excludes_each_other_is_refused() {
-        for query in ["from=earliest&cursor=x", "from=offset:1", "follow=true",
-            "from=offset:1&partition=0&partition=1"]
-        {
+        for query in [
+            "from=earliest&cursor=x",
+            "from=offset:1",
+            "follow=true",
+            "from=offset:1&partition=0&partition=1",
+        ] {
             assert_eq!(page(query).unwrap_err().code, ErrorCode::ParametersConflict, "{query}");
         }
         for query in ["wait_ms=1", "max_bytes=1"] {

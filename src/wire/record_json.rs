@@ -42,8 +42,7 @@ enum Field {
     ValueBase64,
 }
 
-const FIELDS: &str =
-    "partition, timestamp, key, key_base64, headers, value, text, value_base64";
+const FIELDS: &str = "partition, timestamp, key, key_base64, headers, value, text, value_base64";
 
 impl Field {
     fn of(name: &str) -> Option<Field> {
@@ -238,8 +237,7 @@ fn decoded<'a, E: Error>(text: &Text<'_>, place: &mut Place) -> Result<Cow<'a, [
 }
 
 fn out_of_time<E: Error>(millis: i64, place: &mut Place) -> E {
-    let detail =
-        format!("timestamp {millis} is not in milliseconds from 1970 to the end of 9999");
+    let detail = format!("timestamp {millis} is not in milliseconds from 1970 to the end of 9999");
     place.fail(Problem::new(ErrorCode::TimestampInvalid, detail))
 }
 

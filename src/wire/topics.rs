@@ -317,11 +317,18 @@ pub enum TrimBefore {
 #[schema(as = TrimBefore, example = json!({"offset": 1200}))]
 pub struct TrimBeforeShape {
     /// By offset; the tail removes all.
+    #[serde(default, deserialize_with = "not_null")]
     #[schema(nullable = false)]
     pub offset: Option<u64>,
     /// By time.
+    #[serde(default, deserialize_with = "not_null")]
     #[schema(nullable = false)]
     pub time: Option<TimeText>,
+}
+
+/// A field that may be left out, and is not null.
+fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 impl TryFrom<TrimBeforeShape> for TrimBefore {

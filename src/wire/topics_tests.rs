@@ -29,9 +29,14 @@ fn wrong_bodies_are_refused_with_their_code() {
     assert_eq!(code(b"{"), ErrorCode::JsonInvalid);
     assert_eq!(code(b"\xff"), ErrorCode::JsonInvalid);
     assert_eq!(code(&[b'['; 1 << 20]), ErrorCode::JsonTooDeep);
-    for body in ["[4]", "4", "{\"partition\":1}", "{\"partitions\":-1}", "{\"keyed\":1}",
-        "{\"keyed\":true,\"keyed\":true}"]
-    {
+    for body in [
+        "[4]",
+        "4",
+        "{\"partition\":1}",
+        "{\"partitions\":-1}",
+        "{\"keyed\":1}",
+        "{\"keyed\":true,\"keyed\":true}",
+    ] {
         assert_eq!(code(body.as_bytes()), ErrorCode::BodyInvalid, "{body}");
     }
     let body = TopicBody::parse(b"{\"partitions\":0,\"retention_bytes\":1}").unwrap();
@@ -60,11 +65,19 @@ fn a_trim_is_by_offset_of_one_partition_or_by_time() {
     );
     assert_eq!(trim(r#"{"before":{"time":1700000000000}}"#), Ok(Trim::Time(None, at)));
     assert_eq!(trim(r#"{"before":{"time":"2023-11-14T22:13:20Z"}}"#), Ok(Trim::Time(None, at)));
-    for body in ["{}", r#"{"before":{"offset":9}}"#, r#"{"before":{}}"#, r#"{"before":5}"#,
-        r#"{"partition":1,"before":{"offset":9,"time":1}}"#, r#"{"partition":1,"before":{"offset":-1}}"#]
-    {
+    for body in [
+        "{}",
+        r#"{"before":{"offset":9}}"#,
+        r#"{"before":{}}"#,
+        r#"{"before":5}"#,
+        r#"{"partition":1,"before":{"offset":9,"time":1}}"#,
+        r#"{"partition":1,"before":{"offset":-1}}"#,
+    ] {
         assert_eq!(trim(body).unwrap_err().code, ErrorCode::BodyInvalid, "{body}");
     }
+    assert!(trim(r#"{"partition":1,"before":{"offset":9,"time":null}}"#).is_err());
+    let refused = trim(r#"{"before":{"offset":9,"time":1}}"#).unwrap_err();
+    assert!(refused.detail.contains("exactly one of"), "{}", refused.detail);
     let refused = trim(r#"{"before":{"time":"soon"}}"#).unwrap_err();
     assert_eq!(refused.code, ErrorCode::TimestampInvalid);
 }

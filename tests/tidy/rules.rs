@@ -37,9 +37,7 @@ impl Part {
             Part::Errors(_) => rest
                 .iter()
                 .any(|name| name == "error" || name == "errors" || name.contains("Error")),
-            Part::Config(_) => rest
-                .iter()
-                .any(|name| name == "config" || name.ends_with("Config")),
+            Part::Config(_) => rest.iter().any(|name| name == "config" || name.ends_with("Config")),
         }
     }
 }
@@ -65,39 +63,23 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            out,
-            "{}:{}: {}\n    mend: {}",
-            self.file, self.line, self.what, self.mend
-        )
+        write!(out, "{}:{}: {}\n    mend: {}", self.file, self.line, self.what, self.mend)
     }
 }
 
 fn finding(source: &Source, line: usize, what: String, mend: &str) -> Finding {
-    Finding {
-        file: source.file.clone(),
-        line,
-        what,
-        mend: mend.to_owned(),
-    }
+    Finding { file: source.file.clone(), line, what, mend: mend.to_owned() }
 }
 
 pub fn unreadable(source: &Source) -> Vec<Finding> {
     let mend = "make it compile first; the other rules read nothing of it";
-    source
-        .fault
-        .iter()
-        .map(|fault| finding(source, 1, format!("no Rust: {fault}"), mend))
-        .collect()
+    source.fault.iter().map(|fault| finding(source, 1, format!("no Rust: {fault}"), mend)).collect()
 }
 
 pub fn long_functions(source: &Source, most: usize) -> Vec<Finding> {
     let mend =
         "give a part of it a name: one step, one function; a match over many cases becomes a table";
-    let long = source
-        .functions
-        .iter()
-        .filter(|function| function.lines > most);
+    let long = source.functions.iter().filter(|function| function.lines > most);
     long.map(|f| {
         let what = format!("`{}` has {} lines, {most} are the most", f.name, f.lines);
         finding(source, f.line, what, mend)
@@ -109,24 +91,14 @@ pub fn long_file(source: &Source, most: usize) -> Vec<Finding> {
     let mend = "split it by what changes together; the file's `//!` head should need no \"and\"";
     let lines = source.text.lines().count();
     let what = || format!("{lines} lines, {most} are the most");
-    (lines > most)
-        .then(|| finding(source, most + 1, what(), mend))
-        .into_iter()
-        .collect()
+    (lines > most).then(|| finding(source, most + 1, what(), mend)).into_iter().collect()
 }
 
 pub fn missing_head(source: &Source) -> Vec<Finding> {
     let mend = "begin line 1 with `//!` and say what the file is for, and what it does not know";
-    let told = source
-        .text
-        .lines()
-        .next()
-        .and_then(|line| line.strip_prefix("//!"));
+    let told = source.text.lines().next().and_then(|line| line.strip_prefix("//!"));
     let empty = told.is_none_or(|words| words.trim().len() < 10);
-    empty
-        .then(|| finding(source, 1, "no `//!` head".to_owned(), mend))
-        .into_iter()
-        .collect()
+    empty.then(|| finding(source, 1, "no `//!` head".to_owned(), mend)).into_iter().collect()
 }
 
 pub fn notes_to_self(source: &Source, words: &[&str]) -> Vec<Finding> {
@@ -144,19 +116,9 @@ pub fn notes_to_self(source: &Source, words: &[&str]) -> Vec<Finding> {
 pub fn unfinished_macros(source: &Source, names: &[&str]) -> Vec<Finding> {
     let mend =
         "finish it, or answer with an error that the caller can act on; print through `tracing`";
-    let left = source
-        .macros
-        .iter()
-        .filter(|call| names.contains(&call.text.as_str()));
-    left.map(|call| {
-        finding(
-            source,
-            call.line,
-            format!("`{}!` left behind", call.text),
-            mend,
-        )
-    })
-    .collect()
+    let left = source.macros.iter().filter(|call| names.contains(&call.text.as_str()));
+    left.map(|call| finding(source, call.line, format!("`{}!` left behind", call.text), mend))
+        .collect()
 }
 
 /// `allow` in any attribute, and `expect` without its reason.
@@ -171,12 +133,7 @@ pub fn silenced_lints(source: &Source) -> Vec<Finding> {
         let allows = text.starts_with("allow(") || text.contains(",allow(");
         let expects = text.starts_with("expect(") || text.contains(",expect(");
         if allows || (expects && !text.contains("reason=")) {
-            found.push(finding(
-                source,
-                attribute.line,
-                format!("a bare `#[{text}]`"),
-                mend,
-            ));
+            found.push(finding(source, attribute.line, format!("a bare `#[{text}]`"), mend));
         }
     }
     found
@@ -192,14 +149,7 @@ pub fn boxed_errors(source: &Source) -> Vec<Finding> {
         })
     });
     boxed
-        .map(|f| {
-            finding(
-                source,
-                f.line,
-                format!("`{}` shows a `Box<dyn Error>`", f.name),
-                mend,
-            )
-        })
+        .map(|f| finding(source, f.line, format!("`{}` shows a `Box<dyn Error>`", f.name), mend))
         .collect()
 }
 
@@ -207,13 +157,9 @@ pub fn boxed_errors(source: &Source) -> Vec<Finding> {
 pub fn room_of<'a>(rooms: &'a [Room], module: &[String]) -> Option<&'a Room> {
     let path = module.join("/");
     let inside = |room: &&Room| {
-        path.strip_prefix(room.name)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        path.strip_prefix(room.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    rooms
-        .iter()
-        .filter(inside)
-        .max_by_key(|room| room.name.len())
+    rooms.iter().filter(inside).max_by_key(|room| room.name.len())
 }
 
 /// What the file imports from rooms that its own row does not name.
@@ -221,20 +167,11 @@ pub fn strangers(source: &Source, rooms: &[Room], tests_may_use: &[&str]) -> Vec
     let Some(home) = home_of(source, rooms) else {
         let mend =
             "put it in a room, or give the room a row in the table, below all it may not know";
-        return vec![finding(
-            source,
-            1,
-            "lies in no room of the table".to_owned(),
-            mend,
-        )];
+        return vec![finding(source, 1, "lies in no room of the table".to_owned(), mend)];
     };
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
-    for path in source
-        .paths
-        .iter()
-        .filter(|path| path.segments[0] == "crate")
-    {
+    for path in source.paths.iter().filter(|path| path.segments[0] == "crate") {
         let rest = &path.segments[1..];
         let Some(target) = room_of(rooms, rest) else {
             found.extend(roomless(source, path));
@@ -267,9 +204,7 @@ fn home_of<'a>(source: &Source, rooms: &'a [Room]) -> Option<&'a Room> {
 }
 
 fn may_use(home: &Room, target: &Room, rest: &[String]) -> bool {
-    home.may_use
-        .iter()
-        .any(|part| part.room() == target.name && part.covers(rest))
+    home.may_use.iter().any(|part| part.room() == target.name && part.covers(rest))
 }
 
 /// A path from `crate` to something that is in no room, such as an item of `lib.rs`.
@@ -333,29 +268,17 @@ pub fn barred_libraries(
     let Some(home) = home_of(source, rooms) else {
         return Vec::new();
     };
-    let here = barred
-        .iter()
-        .filter(|(room, _)| *room == home.name)
-        .flat_map(|(_, names)| names.iter());
+    let here =
+        barred.iter().filter(|(room, _)| *room == home.name).flat_map(|(_, names)| names.iter());
     let mend = "keep the decision here and hand what it needs in as an argument; the caller waits, sends and stores";
     here.filter_map(|library| {
-        let path = source
-            .paths
-            .iter()
-            .find(|path| !path.in_test && names(path, library))?;
-        Some(finding(
-            source,
-            path.line,
-            format!("`{}` must not know `{library}`", home.name),
-            mend,
-        ))
+        let path = source.paths.iter().find(|path| !path.in_test && names(path, library))?;
+        Some(finding(source, path.line, format!("`{}` must not know `{library}`", home.name), mend))
     })
     .collect()
 }
 
 fn names(path: &PathUse, library: &str) -> bool {
     let mut segments = path.segments.iter();
-    library
-        .split("::")
-        .all(|part| segments.next().is_some_and(|segment| segment == part))
+    library.split("::").all(|part| segments.next().is_some_and(|segment| segment == part))
 }

@@ -5,77 +5,31 @@ use crate::rules::{self, Finding, Library, Part, Room};
 use crate::source::Source;
 
 const ROOMS: &[Room] = &[
-    Room {
-        name: "domain",
-        may_use: &[],
-    },
-    Room {
-        name: "engine",
-        may_use: &[Part::All("domain")],
-    },
-    Room {
-        name: "engine/sled",
-        may_use: &[Part::All("engine")],
-    },
-    Room {
-        name: "engine/memory",
-        may_use: &[Part::All("engine")],
-    },
-    Room {
-        name: "wire",
-        may_use: &[Part::Errors("engine")],
-    },
-    Room {
-        name: "config",
-        may_use: &[Part::Config("engine/sled")],
-    },
-    Room {
-        name: "lib",
-        may_use: &[],
-    },
+    Room { name: "domain", may_use: &[] },
+    Room { name: "engine", may_use: &[Part::All("domain")] },
+    Room { name: "engine/sled", may_use: &[Part::All("engine")] },
+    Room { name: "engine/memory", may_use: &[Part::All("engine")] },
+    Room { name: "wire", may_use: &[Part::Errors("engine")] },
+    Room { name: "config", may_use: &[Part::Config("engine/sled")] },
+    Room { name: "lib", may_use: &[] },
 ];
 
 const LIBRARIES: &[Library] = &[
-    Library {
-        path: "sled",
-        rooms: &["engine/sled"],
-        in_tests: true,
-        mend: "ask the engine",
-    },
-    Library {
-        path: "tokio::spawn",
-        rooms: &["runtime"],
-        in_tests: false,
-        mend: "ask runtime",
-    },
-    Library {
-        path: "std::env",
-        rooms: &["config"],
-        in_tests: true,
-        mend: "ask config",
-    },
+    Library { path: "sled", rooms: &["engine/sled"], in_tests: true, mend: "ask the engine" },
+    Library { path: "tokio::spawn", rooms: &["runtime"], in_tests: false, mend: "ask runtime" },
+    Library { path: "std::env", rooms: &["config"], in_tests: true, mend: "ask config" },
 ];
 
 fn strangers(file: &str, text: &str) -> Vec<usize> {
-    lines(rules::strangers(
-        &Source::read(file, text),
-        ROOMS,
-        &["engine/memory"],
-    ))
+    lines(rules::strangers(&Source::read(file, text), ROOMS, &["engine/memory"]))
 }
 
 fn libraries(file: &str, text: &str) -> Vec<usize> {
-    lines(rules::stray_libraries(
-        &Source::read(file, text),
-        ROOMS,
-        LIBRARIES,
-    ))
+    lines(rules::stray_libraries(&Source::read(file, text), ROOMS, LIBRARIES))
 }
 
 fn lines(found: Vec<Finding>) -> Vec<usize> {
-    found
-        .iter()
-        .for_each(|finding| assert!(!finding.mend.is_empty(), "{finding} says no mend"));
+    found.iter().for_each(|finding| assert!(!finding.mend.is_empty(), "{finding} says no mend"));
     found.iter().map(|finding| finding.line).collect()
 }
 
@@ -102,19 +56,9 @@ fn an_import_of_a_room_outside_the_row_is_found_however_it_is_written() {
 
 #[test]
 fn imports_that_the_row_names_pass() {
+    assert!(strangers("src/engine/x.rs", "use crate::domain::Offset;\nuse super::Log;").is_empty());
     assert!(
-        strangers(
-            "src/engine/x.rs",
-            "use crate::domain::Offset;\nuse super::Log;"
-        )
-        .is_empty()
-    );
-    assert!(
-        strangers(
-            "src/engine/mod.rs",
-            "use crate::engine::log::Log;\npub mod sled;"
-        )
-        .is_empty()
+        strangers("src/engine/mod.rs", "use crate::engine::log::Log;\npub mod sled;").is_empty()
     );
     assert!(strangers("src/engine/sled/x.rs", "use super::super::Engine;").is_empty());
     assert!(strangers("src/lib.rs", "pub mod domain;\npub mod engine;").is_empty());
@@ -125,56 +69,26 @@ fn imports_that_the_row_names_pass() {
 
 #[test]
 fn an_engines_inside_is_a_room_of_its_own() {
-    assert_eq!(
-        strangers(
-            "src/engine/mod.rs",
-            "pub mod sled;\npub use self::sled::Store;"
-        ),
-        [2]
-    );
-    assert_eq!(
-        strangers("src/engine/mod.rs", "pub mod sled;\npub use sled::Store;"),
-        [2]
-    );
-    assert_eq!(
-        strangers("src/engine/memory/x.rs", "use crate::engine::sled::Store;"),
-        [1]
-    );
+    assert_eq!(strangers("src/engine/mod.rs", "pub mod sled;\npub use self::sled::Store;"), [2]);
+    assert_eq!(strangers("src/engine/mod.rs", "pub mod sled;\npub use sled::Store;"), [2]);
+    assert_eq!(strangers("src/engine/memory/x.rs", "use crate::engine::sled::Store;"), [1]);
 }
 
 #[test]
 fn an_alias_does_not_hide_a_room_or_a_library() {
     let text = "use crate::engine;\nfn f() { engine::sled::open() }";
     assert_eq!(strangers("src/engine/memory/x.rs", text), [2]);
-    assert_eq!(
-        libraries(
-            "src/domain/x.rs",
-            "use tokio as t;\nfn f() { t::spawn(g()) }"
-        ),
-        [2]
-    );
-    assert_eq!(
-        libraries(
-            "src/domain/x.rs",
-            "use std::{env};\nfn f() { env::var(\"A\") }"
-        ),
-        [1]
-    );
+    assert_eq!(libraries("src/domain/x.rs", "use tokio as t;\nfn f() { t::spawn(g()) }"), [2]);
+    assert_eq!(libraries("src/domain/x.rs", "use std::{env};\nfn f() { env::var(\"A\") }"), [1]);
 }
 
 #[test]
 fn a_part_of_a_room_is_only_that_part() {
     assert!(strangers("src/wire/x.rs", "use crate::engine::AppendError;").is_empty());
     assert!(strangers("src/wire/x.rs", "use crate::engine::error::Kind;").is_empty());
-    assert_eq!(
-        strangers("src/wire/x.rs", "use crate::engine::{AppendError, Engine};"),
-        [1]
-    );
+    assert_eq!(strangers("src/wire/x.rs", "use crate::engine::{AppendError, Engine};"), [1]);
     assert!(strangers("src/config/x.rs", "use crate::engine::sled::SledConfig;").is_empty());
-    assert_eq!(
-        strangers("src/config/x.rs", "\nuse crate::engine::sled::Store;"),
-        [2]
-    );
+    assert_eq!(strangers("src/config/x.rs", "\nuse crate::engine::sled::Store;"), [2]);
 }
 
 #[test]
@@ -197,26 +111,11 @@ fn a_file_or_item_in_no_room_is_found() {
 fn a_library_outside_its_room_is_found() {
     assert_eq!(libraries("src/domain/x.rs", "\nuse sled::Db;"), [2]);
     assert_eq!(libraries("src/engine/x.rs", "type T = ::sled::Tree;"), [1]);
-    assert_eq!(
-        libraries("src/domain/x.rs", "use tokio::{select, spawn};"),
-        [1]
-    );
+    assert_eq!(libraries("src/domain/x.rs", "use tokio::{select, spawn};"), [1]);
     assert!(libraries("src/engine/sled/deep/x.rs", "use sled::Db;").is_empty());
-    assert!(
-        libraries(
-            "src/engine/mod.rs",
-            "pub mod sled;\npub use self::sled::Store;"
-        )
-        .is_empty()
-    );
+    assert!(libraries("src/engine/mod.rs", "pub mod sled;\npub use self::sled::Store;").is_empty());
     assert!(libraries("src/domain/x.rs", "fn f() { tokio::spawn_blocking(g) }").is_empty());
-    assert!(
-        libraries(
-            "src/domain/x.rs",
-            "#[cfg(test)]\nfn f() { tokio::spawn(g()); }"
-        )
-        .is_empty()
-    );
+    assert!(libraries("src/domain/x.rs", "#[cfg(test)]\nfn f() { tokio::spawn(g()); }").is_empty());
 }
 
 #[test]
@@ -245,10 +144,7 @@ fn a_long_function_is_found_at_its_first_line() {
 fn a_long_file_and_a_missing_head_are_found() {
     assert_eq!(lines(rules::long_file(&src("//! Six\n\n\n\n\n\n"), 5)), [6]);
     assert!(rules::long_file(&src("//! Five\n\n\n\n\n"), 5).is_empty());
-    assert_eq!(
-        lines(rules::missing_head(&src("use std::fmt;\n//! Late\n"))),
-        [1]
-    );
+    assert_eq!(lines(rules::missing_head(&src("use std::fmt;\n//! Late\n"))), [1]);
     assert_eq!(lines(rules::missing_head(&src("//! x\n"))), [1]);
     assert_eq!(lines(rules::missing_head(&src(""))), [1]);
     assert!(rules::missing_head(&src("//! Says what it is for.\n")).is_empty());
@@ -260,40 +156,19 @@ fn notes_to_self_and_unfinished_macros_are_found() {
     let text = format!("fn f() {{}}\n// {word}: later\n");
     assert_eq!(lines(rules::notes_to_self(&src(&text), &[word])), [2]);
     assert!(rules::notes_to_self(&src("// PREFIXMEANT"), &[word]).is_empty());
-    assert_eq!(
-        lines(rules::unfinished_macros(
-            &src("fn f() {\n dbg!(1)\n}"),
-            &["dbg"]
-        )),
-        [2]
-    );
+    assert_eq!(lines(rules::unfinished_macros(&src("fn f() {\n dbg!(1)\n}"), &["dbg"])), [2]);
     assert!(rules::unfinished_macros(&src("fn f() { dbg != 1 }"), &["dbg"]).is_empty());
 }
 
 #[test]
 fn a_silenced_lint_is_found() {
+    assert_eq!(lines(rules::silenced_lints(&src("#[allow(dead_code)]\nfn f() {}"))), [1]);
+    assert_eq!(lines(rules::silenced_lints(&src("#![allow(dead_code)]"))), [1]);
     assert_eq!(
-        lines(rules::silenced_lints(&src(
-            "#[allow(dead_code)]\nfn f() {}"
-        ))),
-        [1]
-    );
-    assert_eq!(
-        lines(rules::silenced_lints(&src("#![allow(dead_code)]"))),
-        [1]
-    );
-    assert_eq!(
-        lines(rules::silenced_lints(&src(
-            "\n#[cfg_attr(test, allow(dead_code))]\nfn f() {}"
-        ))),
+        lines(rules::silenced_lints(&src("\n#[cfg_attr(test, allow(dead_code))]\nfn f() {}"))),
         [2]
     );
-    assert_eq!(
-        lines(rules::silenced_lints(&src(
-            "#[expect(dead_code)]\nfn f() {}"
-        ))),
-        [1]
-    );
+    assert_eq!(lines(rules::silenced_lints(&src("#[expect(dead_code)]\nfn f() {}"))), [1]);
     let reasoned = "#[expect(dead_code, reason = \"the suite calls it\")]\nfn f() {}";
     assert!(rules::silenced_lints(&src(reasoned)).is_empty());
     assert!(rules::silenced_lints(&src("/// Do not write `#[allow(x)]`.\nfn f() {}")).is_empty());
@@ -326,14 +201,8 @@ fn a_file_that_is_no_rust_is_found() {
 fn a_module_file_declared_for_tests_is_known() {
     let declared = "#[cfg(test)]\nmod doubles;\nmod names;";
     let source = Source::read("src/domain/mod.rs", declared);
-    assert_eq!(
-        source.test_modules,
-        [["domain", "doubles"].map(str::to_owned)]
-    );
+    assert_eq!(source.test_modules, [["domain", "doubles"].map(str::to_owned)]);
     let named = "#[cfg(test)]\n#[path = \"batch_tests.rs\"]\nmod tests;\nmod names;";
     let source = Source::read("src/domain/batch.rs", named);
-    assert_eq!(
-        source.test_modules,
-        [["domain", "batch_tests"].map(str::to_owned)]
-    );
+    assert_eq!(source.test_modules, [["domain", "batch_tests"].map(str::to_owned)]);
 }

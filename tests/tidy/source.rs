@@ -70,16 +70,9 @@ impl Source {
         };
         match text.parse::<TokenStream>() {
             Ok(tokens) => {
-                let mut walker = Walker {
-                    source: &mut source,
-                    aliases: HashMap::new(),
-                };
-                let start = Place {
-                    module: module_of(file),
-                    test: false,
-                    in_trait: false,
-                    path: None,
-                };
+                let mut walker = Walker { source: &mut source, aliases: HashMap::new() };
+                let start =
+                    Place { module: module_of(file), test: false, in_trait: false, path: None };
                 walker.walk(&tokens.into_iter().collect::<Vec<_>>(), start);
                 let aliases = walker.aliases;
                 resolve(&mut source.paths, &aliases);
@@ -96,10 +89,7 @@ impl Source {
 }
 
 fn module_of(file: &str) -> Vec<String> {
-    let inside = file
-        .strip_prefix("src/")
-        .unwrap_or(file)
-        .trim_end_matches(".rs");
+    let inside = file.strip_prefix("src/").unwrap_or(file).trim_end_matches(".rs");
     let mut parts: Vec<String> = inside.split('/').map(str::to_owned).collect();
     let root = parts.len() == 1 && (inside == "lib" || inside == "main");
     if root || parts.last().is_some_and(|last| last == "mod") {
@@ -165,13 +155,7 @@ impl Walker<'_> {
                     let inside: Vec<_> = group.stream().into_iter().collect();
                     let braces = is_braces(&tokens[at]);
                     let in_trait = here.in_trait && braces;
-                    self.walk(
-                        &inside,
-                        Place {
-                            in_trait,
-                            ..here.clone()
-                        },
-                    );
+                    self.walk(&inside, Place { in_trait, ..here.clone() });
                     if braces {
                         here = outer.clone();
                     }
@@ -202,13 +186,8 @@ impl Walker<'_> {
             here.test = true;
         }
         let named = compact.strip_prefix("path=\"");
-        here.path = named
-            .map(|rest| rest.trim_end_matches('"').to_owned())
-            .or(here.path.take());
-        self.source.attributes.push(Named {
-            text: compact,
-            line: line_of(&tokens[at]),
-        });
+        here.path = named.map(|rest| rest.trim_end_matches('"').to_owned()).or(here.path.take());
+        self.source.attributes.push(Named { text: compact, line: line_of(&tokens[at]) });
         let inside: Vec<_> = group.stream().into_iter().collect();
         self.walk(&inside, here.clone());
         group_at + 1
@@ -218,9 +197,7 @@ impl Walker<'_> {
     fn word(&mut self, tokens: &[TokenTree], at: usize, here: &mut Place) -> usize {
         let word = tokens[at].to_string();
         let line = line_of(&tokens[at]);
-        let name = tokens
-            .get(at + 1)
-            .filter(|token| matches!(token, TokenTree::Ident(_)));
+        let name = tokens.get(at + 1).filter(|token| matches!(token, TokenTree::Ident(_)));
         match (word.as_str(), name) {
             ("mod", Some(name)) => return self.module(tokens, at, name.to_string(), here),
             ("fn", Some(name)) => self.function(tokens, at, name.to_string(), here),
@@ -229,10 +206,7 @@ impl Walker<'_> {
                 return self.import(tokens, at + 1, &[], here);
             }
             _ if is_punct(tokens.get(at + 1), '!') && !is_punct(tokens.get(at + 2), '=') => {
-                self.source.macros.push(Named {
-                    text: word.clone(),
-                    line,
-                });
+                self.source.macros.push(Named { text: word.clone(), line });
             }
             _ => {}
         }
@@ -253,23 +227,12 @@ impl Walker<'_> {
         match tokens.get(at + 2) {
             Some(TokenTree::Group(body)) => {
                 let inside: Vec<_> = body.stream().into_iter().collect();
-                self.walk(
-                    &inside,
-                    Place {
-                        module,
-                        test: here.test,
-                        in_trait: false,
-                        path: None,
-                    },
-                );
+                self.walk(&inside, Place { module, test: here.test, in_trait: false, path: None });
                 at + 3
             }
             _ => {
                 if here.test {
-                    let file = here
-                        .path
-                        .as_ref()
-                        .map(|path| beside(&self.source.file, path));
+                    let file = here.path.as_ref().map(|path| beside(&self.source.file, path));
                     let elsewhere = file.map(|file| module_of(&file));
                     self.source.test_modules.push(elsewhere.unwrap_or(module));
                 }
@@ -280,9 +243,7 @@ impl Walker<'_> {
 
     fn function(&mut self, tokens: &[TokenTree], at: usize, name: String, here: &Place) {
         let rest = &tokens[at + 2..];
-        let end = rest
-            .iter()
-            .position(|token| is_braces(token) || is_punct(Some(token), ';'));
+        let end = rest.iter().position(|token| is_braces(token) || is_punct(Some(token), ';'));
         let Some(end) = end else { return };
         let line = line_of(&tokens[at]);
         let signature: TokenStream = rest[..end].iter().cloned().collect();
@@ -359,11 +320,7 @@ impl Walker<'_> {
 
     fn found(&mut self, segments: Vec<String>, line: usize, here: &Place) {
         let segments = absolute(segments, &here.module);
-        self.source.paths.push(PathUse {
-            segments,
-            line,
-            in_test: here.test,
-        });
+        self.source.paths.push(PathUse { segments, line, in_test: here.test });
     }
 }
 
@@ -413,9 +370,7 @@ fn names_test(attribute: &str) -> bool {
 /// Whether what stands before a `fn` makes it visible outside its module.
 fn is_public(before: &[TokenTree]) -> bool {
     let qualifier = |token: &TokenTree| match token {
-        TokenTree::Ident(word) => ["const", "async", "unsafe", "extern"]
-            .iter()
-            .any(|q| word == q),
+        TokenTree::Ident(word) => ["const", "async", "unsafe", "extern"].iter().any(|q| word == q),
         TokenTree::Literal(_) => true,
         TokenTree::Group(group) => group.delimiter() == Delimiter::Parenthesis,
         TokenTree::Punct(_) => false,

@@ -59,13 +59,7 @@ pub fn publish(address: SocketAddr, topic: &str, form: Form, body: &[u8]) -> Byt
 /// The same body for the appending floor.
 #[must_use]
 pub fn floor_append(address: SocketAddr, form: Form, body: &[u8]) -> Bytes {
-    request(
-        address,
-        "POST",
-        "/",
-        &[("content-type", form.content_type())],
-        body,
-    )
+    request(address, "POST", "/", &[("content-type", form.content_type())], body)
 }
 
 /// The head of an NDJSON upload without a known length.
@@ -88,23 +82,11 @@ pub fn read_all(address: SocketAddr, topic: &str) -> Bytes {
 /// A request for the records of one partition from an offset on, as NDJSON, up to the tail.
 #[must_use]
 pub fn read_from(address: SocketAddr, topic: &str, partition: u64, offset: u64) -> Bytes {
-    read(
-        address,
-        &format!(
-            "{}?from=offset:{offset}&partition={partition}",
-            records_path(topic)
-        ),
-    )
+    read(address, &format!("{}?from=offset:{offset}&partition={partition}", records_path(topic)))
 }
 
 fn read(address: SocketAddr, target: &str) -> Bytes {
-    request(
-        address,
-        "GET",
-        target,
-        &[("accept", Form::Ndjson.content_type())],
-        b"",
-    )
+    request(address, "GET", target, &[("accept", Form::Ndjson.content_type())], b"")
 }
 
 fn records_path(topic: &str) -> String {
@@ -121,9 +103,7 @@ pub async fn create_topic(
     durability: &str,
 ) -> Result<(), BenchError> {
     let body = json!({"partitions": 4, "durability": durability});
-    call(server, "PUT", &format!("/v1/topics/{topic}"), Some(&body))
-        .await
-        .map(drop)
+    call(server, "PUT", &format!("/v1/topics/{topic}"), Some(&body)).await.map(drop)
 }
 
 /// What the partitions of a topic hold.
@@ -132,10 +112,7 @@ pub async fn create_topic(
 /// When the gateway refuses or describes no partitions.
 pub async fn spans(server: &Server, topic: &str) -> Result<Vec<Span>, BenchError> {
     let answer = call(server, "GET", &format!("/v1/topics/{topic}"), None).await?;
-    let parsed = serde_json::from_slice(&answer)
-        .ok()
-        .as_ref()
-        .and_then(spans_in);
+    let parsed = serde_json::from_slice(&answer).ok().as_ref().and_then(spans_in);
     parsed.ok_or_else(|| BenchError::Answer {
         what: format!("describing {topic}"),
         answer: String::from_utf8_lossy(&answer).into_owned(),
@@ -146,10 +123,9 @@ pub async fn spans(server: &Server, topic: &str) -> Result<Vec<Span>, BenchError
 fn spans_in(description: &Value) -> Option<Vec<Span>> {
     let fields = description.as_object()?;
     let lists = fields.values().filter_map(Value::as_array);
-    let list = lists.into_iter().find(|list| {
-        list.first()
-            .is_some_and(|entry| entry.get("tail").is_some())
-    })?;
+    let list = lists
+        .into_iter()
+        .find(|list| list.first().is_some_and(|entry| entry.get("tail").is_some()))?;
     let number = |entry: &Value, field: &str| entry.get(field)?.as_u64();
     list.iter()
         .map(|entry| {
@@ -173,14 +149,7 @@ pub async fn trim(
     before: u64,
 ) -> Result<(), BenchError> {
     let body = json!({"before": {"offset": before}, "partition": partition});
-    call(
-        server,
-        "POST",
-        &format!("/v1/topics/{topic}/trim"),
-        Some(&body),
-    )
-    .await
-    .map(drop)
+    call(server, "POST", &format!("/v1/topics/{topic}/trim"), Some(&body)).await.map(drop)
 }
 
 /// Volumes rolled since the server started; none when it does not say.
@@ -191,23 +160,16 @@ pub async fn rolls(
     connection: &mut Connection,
     address: SocketAddr,
 ) -> Result<Option<f64>, LoadError> {
-    let text = connection
-        .call(&request(address, "GET", "/metrics", &[], b""))
-        .await?;
+    let text = connection.call(&request(address, "GET", "/metrics", &[], b"")).await?;
     Ok(counter_in(&String::from_utf8_lossy(&text), ROLLS))
 }
 
 fn counter_in(metrics: &str, name: &str) -> Option<f64> {
-    let values = metrics
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| {
-            let rest = line.strip_prefix(name)?;
-            let labels_or_value = rest.starts_with([' ', '{']);
-            labels_or_value
-                .then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())
-                .flatten()
-        });
+    let values = metrics.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        let labels_or_value = rest.starts_with([' ', '{']);
+        labels_or_value.then(|| rest.rsplit(' ').next()?.parse::<f64>().ok()).flatten()
+    });
     values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
 }
 
@@ -226,10 +188,7 @@ pub async fn ready(server: &Server, name: &str) -> Result<Duration, BenchError> 
         }
         tokio::time::sleep(READY_POLL).await;
     }
-    Err(BenchError::NotReady {
-        name: name.to_owned(),
-        after: READY_LIMIT,
-    })
+    Err(BenchError::NotReady { name: name.to_owned(), after: READY_LIMIT })
 }
 
 async fn call(
@@ -240,13 +199,9 @@ async fn call(
 ) -> Result<Vec<u8>, BenchError> {
     let failed = || BenchError::load(format!("{method} {target}"));
     let body = body.map(Value::to_string).unwrap_or_default();
-    let headers = [
-        ("content-type", "application/json"),
-        ("accept", "application/json"),
-    ];
-    let mut connection = Connection::open(server.address(), Connection::LARGE)
-        .await
-        .map_err(failed())?;
+    let headers = [("content-type", "application/json"), ("accept", "application/json")];
+    let mut connection =
+        Connection::open(server.address(), Connection::LARGE).await.map_err(failed())?;
     let request = request(server.address(), method, target, &headers, body.as_bytes());
     connection.call(&request).await.map_err(failed())
 }
@@ -266,14 +221,7 @@ mod tests {
             ],
         });
         let spans = spans_in(&description).expect("two partitions");
-        assert_eq!(
-            spans[0],
-            Span {
-                partition: 0,
-                start: 3,
-                tail: 9
-            }
-        );
+        assert_eq!(spans[0], Span { partition: 0, start: 3, tail: 9 });
         assert_eq!(spans[1].tail, 7);
         assert_eq!(spans_in(&json!({"topic": "bench"})), None);
     }

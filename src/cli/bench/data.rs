@@ -13,9 +13,8 @@ const LAST: [&str; 12] = [
     "Adeyemi", "Brandt", "Castro", "Dubois", "Eriksson", "Fischer", "Gupta", "Haddad", "Ito",
     "Jansen", "Kim", "Lopez",
 ];
-const CITY: [&str; 10] = [
-    "Lagos", "Porto", "Osaka", "Bergen", "Quito", "Tunis", "Perth", "Riga", "Pune", "Cork",
-];
+const CITY: [&str; 10] =
+    ["Lagos", "Porto", "Osaka", "Bergen", "Quito", "Tunis", "Perth", "Riga", "Pune", "Cork"];
 const WORDS: [&str; 24] = [
     "delivered",
     "pending",
@@ -95,21 +94,15 @@ pub fn noise(rng: &mut Rng, length: usize) -> String {
 /// The publish body of several JSON values, and how many bytes the values are.
 #[must_use]
 pub fn json_batch(values: &[String]) -> Vec<u8> {
-    let wrapped: Vec<String> = values
-        .iter()
-        .map(|value| format!(r#"{{"value":{value}}}"#))
-        .collect();
+    let wrapped: Vec<String> =
+        values.iter().map(|value| format!(r#"{{"value":{value}}}"#)).collect();
     format!(r#"{{"records":[{}]}}"#, wrapped.join(",")).into_bytes()
 }
 
 /// The same values, a line each.
 #[must_use]
 pub fn ndjson_batch(values: &[String]) -> Vec<u8> {
-    values
-        .iter()
-        .map(|value| format!("{{\"value\":{value}}}\n"))
-        .collect::<String>()
-        .into_bytes()
+    values.iter().map(|value| format!("{{\"value\":{value}}}\n")).collect::<String>().into_bytes()
 }
 
 fn pick<'a>(rng: &mut Rng, from: &[&'a str]) -> &'a str {
@@ -146,12 +139,6 @@ mod tests {
         let values = vec![order(&mut rng, 200), order(&mut rng, 200)];
         let parsed: serde_json::Value = serde_json::from_slice(&json_batch(&values)).expect("JSON");
         assert_eq!(parsed["records"].as_array().map(Vec::len), Some(2));
-        assert_eq!(
-            ndjson_batch(&values)
-                .iter()
-                .filter(|&&byte| byte == b'\n')
-                .count(),
-            2
-        );
+        assert_eq!(ndjson_batch(&values).iter().filter(|&&byte| byte == b'\n').count(), 2);
     }
 }

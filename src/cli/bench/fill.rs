@@ -37,10 +37,5 @@ pub async fn fill(server: &Server, bytes: u64) -> Result<Duration, BenchError> {
 
 fn batch(rng: &mut Rng, server: &Server) -> Bytes {
     let values: Vec<String> = (0..BATCH).map(|_| data::noise(rng, RECORD)).collect();
-    api::publish(
-        server.address(),
-        "bench",
-        Form::Json,
-        &data::json_batch(&values),
-    )
+    api::publish(server.address(), "bench", Form::Json, &data::json_batch(&values))
 }

@@ -105,11 +105,7 @@ impl Load {
         requests: &[Bytes],
         connections: usize,
     ) -> Result<Self, BenchError> {
-        let stretch = Stretch {
-            connections,
-            warm_up: setup.warm_up,
-            measured: setup.stretch,
-        };
+        let stretch = Stretch { connections, warm_up: setup.warm_up, measured: setup.stretch };
         let before = (Instant::now(), server.cpu_time(), generator_cpu_time());
         let sample = drive(server.address(), requests, stretch)
             .await
@@ -133,14 +129,8 @@ impl Load {
 #[must_use]
 pub fn rates(rounds: &[(Load, Load)], per_request: f64) -> Series {
     Series {
-        subject: rounds
-            .iter()
-            .map(|(subject, _)| subject.rate() * per_request)
-            .collect(),
-        floor: rounds
-            .iter()
-            .map(|(_, floor)| floor.rate() * per_request)
-            .collect(),
+        subject: rounds.iter().map(|(subject, _)| subject.rate() * per_request).collect(),
+        floor: rounds.iter().map(|(_, floor)| floor.rate() * per_request).collect(),
     }
 }
 
@@ -149,12 +139,7 @@ pub fn rates(rounds: &[(Load, Load)], per_request: f64) -> Series {
 pub fn describe(rounds: &[(Load, Load)]) -> String {
     let side = |name: &str, of: fn(&(Load, Load)) -> &Load| {
         let over = |value: fn(&Load) -> f64| {
-            median(
-                &rounds
-                    .iter()
-                    .map(|round| value(of(round)))
-                    .collect::<Vec<_>>(),
-            )
+            median(&rounds.iter().map(|round| value(of(round))).collect::<Vec<_>>())
         };
         format!(
             "{name} p50 {:.2} ms, p99 {:.2} ms, {:.2} cpu (generator {:.2})",
@@ -164,11 +149,7 @@ pub fn describe(rounds: &[(Load, Load)]) -> String {
             over(|load| load.generator_cpus),
         )
     };
-    format!(
-        "{}; {}",
-        side("gateway", |round| &round.0),
-        side("floor", |round| &round.1)
-    )
+    format!("{}; {}", side("gateway", |round| &round.0), side("floor", |round| &round.1))
 }
 
 /// The processor time of the calling thread, which is the generator.
@@ -222,10 +203,7 @@ pub async fn watch_memory<T>(
 /// The most memory in `samples`, in MB.
 #[must_use]
 pub fn peak_mb(samples: &[Resident]) -> f64 {
-    samples
-        .iter()
-        .map(|sample| megabytes(sample.bytes))
-        .fold(f64::NAN, f64::max)
+    samples.iter().map(|sample| megabytes(sample.bytes)).fold(f64::NAN, f64::max)
 }
 
 /// Bytes as MB (10^6).

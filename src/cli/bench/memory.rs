@@ -48,11 +48,8 @@ pub async fn memory(setup: &Setup, gib: f64, reading: Duration) -> Result<Table,
     let requests = spread(&server).await?;
     let read = Cell::new(0);
     let until = Instant::now() + reading;
-    let readers = try_join_all(
-        requests
-            .iter()
-            .map(|request| read_until(&server, request, until, &read)),
-    );
+    let readers =
+        try_join_all(requests.iter().map(|request| read_until(&server, request, until, &read)));
     let (finished, samples) = watch_memory(&server, &read, EVERY, readers).await;
     finished.map_err(BenchError::load("reading"))?;
     let note = format!(
@@ -60,13 +57,8 @@ pub async fn memory(setup: &Setup, gib: f64, reading: Duration) -> Result<Table,
         read.get() as f64 / 1e9,
         peak_mb(&while_filling)
     );
-    let row = Row::limit(
-        "resident, most while reading",
-        "MB",
-        peak_mb(&samples),
-        READERS_LIMIT_MB,
-        note,
-    );
+    let row =
+        Row::limit("resident, most while reading", "MB", peak_mb(&samples), READERS_LIMIT_MB, note);
     drop(server);
     setup.discard("data");
     let notes = vec![format!(
@@ -85,13 +77,11 @@ pub async fn memory(setup: &Setup, gib: f64, reading: Duration) -> Result<Table,
 async fn spread(server: &Server) -> Result<Vec<Bytes>, BenchError> {
     let spans = api::spans(server, "bench").await?;
     let count = spans.len() as u64;
-    let readers = (0..READERS)
-        .zip(spans.iter().cycle())
-        .map(|(reader, span)| {
-            let steps = READERS.div_ceil(count);
-            let offset = span.start + (span.tail - span.start) * (reader / count) / steps;
-            api::read_from(server.address(), "bench", span.partition, offset)
-        });
+    let readers = (0..READERS).zip(spans.iter().cycle()).map(|(reader, span)| {
+        let steps = READERS.div_ceil(count);
+        let offset = span.start + (span.tail - span.start) * (reader / count) / steps;
+        api::read_from(server.address(), "bench", span.partition, offset)
+    });
     Ok(readers.collect())
 }
 
@@ -104,11 +94,7 @@ async fn read_until(
     let mut connection = Connection::open(server.address(), Connection::LARGE).await?;
     let sink = |bytes: &[u8]| {
         read.set(read.get() + bytes.len() as u64);
-        if Instant::now() < until {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
+        if Instant::now() < until { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
     connection.exchange(request, sink).await.map(drop)
 }
@@ -152,13 +138,7 @@ pub async fn stream(setup: &Setup, gib: f64, caches_mb: f64) -> Result<Table, Be
         "{gib} GiB of NDJSON in one request each way; resident MB of 10^6; the limit is {caches_mb} MB of caches (by \
          --caches-mb) and {BESIDE_CACHES_MB} MB beside them."
     )];
-    Ok(Table {
-        benchmark: "stream",
-        columns: ("tidegate", "limit"),
-        pinning,
-        rows,
-        notes,
-    })
+    Ok(Table { benchmark: "stream", columns: ("tidegate", "limit"), pinning, rows, notes })
 }
 
 /// A long transfer in one direction.
@@ -172,20 +152,13 @@ struct Passage {
 impl Passage {
     fn speed(&self) -> String {
         let seconds = self.elapsed.as_secs_f64();
-        format!(
-            "{} records, {:.0} MB/s",
-            self.records,
-            megabytes(self.bytes) / seconds
-        )
+        format!("{} records, {:.0} MB/s", self.records, megabytes(self.bytes) / seconds)
     }
 
     /// The memory at every GiB passed.
     fn by_gib(&self) -> String {
         let marks = (1..=self.bytes / GIB).filter_map(|mark| {
-            let sample = self
-                .samples
-                .iter()
-                .find(|sample| sample.progress >= mark * GIB)?;
+            let sample = self.samples.iter().find(|sample| sample.progress >= mark * GIB)?;
             Some(format!("{mark}: {:.0}", megabytes(sample.bytes)))
         });
         format!("MB at each GiB: {}", marks.collect::<Vec<_>>().join(", "))
@@ -208,17 +181,15 @@ async fn upload(server: &Server, total: u64) -> Result<Passage, BenchError> {
     let failed = || BenchError::load("uploading");
     let mut rng = data::seeded();
     let mut block = || {
-        let values: Vec<String> = (0..CHUNK_RECORDS)
-            .map(|_| data::noise(&mut rng, RECORD))
-            .collect();
+        let values: Vec<String> =
+            (0..CHUNK_RECORDS).map(|_| data::noise(&mut rng, RECORD)).collect();
         chunk(&data::ndjson_batch(&values))
     };
     let blocks: Vec<Bytes> = (0..CHUNKS).map(|_| block()).collect();
     let sent = Cell::new(0);
     let begin = Instant::now();
-    let mut connection = Connection::open(server.address(), Connection::LARGE)
-        .await
-        .map_err(failed())?;
+    let mut connection =
+        Connection::open(server.address(), Connection::LARGE).await.map_err(failed())?;
     let head = api::upload_head(server.address(), "bench");
     let work = connection.upload(&head, &blocks, total, &sent);
     let (answer, samples) = watch_memory(server, &sent, EVERY, work).await;
@@ -226,12 +197,7 @@ async fn upload(server: &Server, total: u64) -> Result<Passage, BenchError> {
     let elapsed = begin.elapsed();
     // All chunks are equally long: their number tells the records.
     let records = sent.get() / blocks[0].len() as u64 * CHUNK_RECORDS as u64;
-    Ok(Passage {
-        samples,
-        records,
-        bytes: sent.get(),
-        elapsed,
-    })
+    Ok(Passage { samples, records, bytes: sent.get(), elapsed })
 }
 
 async fn download(server: &Server, records: u64) -> Result<Passage, BenchError> {
@@ -239,9 +205,8 @@ async fn download(server: &Server, records: u64) -> Result<Passage, BenchError> 
     let received = Cell::new(0);
     let mut lines = LineCounter::new();
     let begin = Instant::now();
-    let mut connection = Connection::open(server.address(), Connection::LARGE)
-        .await
-        .map_err(failed())?;
+    let mut connection =
+        Connection::open(server.address(), Connection::LARGE).await.map_err(failed())?;
     let request = api::read_all(server.address(), "bench");
     let work = connection.exchange(&request, |bytes| {
         lines.feed(bytes);
@@ -260,12 +225,7 @@ async fn download(server: &Server, records: u64) -> Result<Passage, BenchError> 
             ended,
         });
     }
-    Ok(Passage {
-        samples,
-        records,
-        bytes: received.get(),
-        elapsed,
-    })
+    Ok(Passage { samples, records, bytes: received.get(), elapsed })
 }
 
 #[cfg(test)]
@@ -274,17 +234,9 @@ mod tests {
 
     #[test]
     fn growth_counts_from_the_first_gib_on() {
-        let at = |progress, mb: u64| Resident {
-            progress,
-            bytes: mb * 1_000_000,
-        };
-        let samples = [
-            at(0, 10),
-            at(GIB / 2, 300),
-            at(GIB, 250),
-            at(2 * GIB, 240),
-            at(3 * GIB, 270),
-        ];
+        let at = |progress, mb: u64| Resident { progress, bytes: mb * 1_000_000 };
+        let samples =
+            [at(0, 10), at(GIB / 2, 300), at(GIB, 250), at(2 * GIB, 240), at(3 * GIB, 270)];
         assert_eq!(growth_mb(&samples), 20.0);
         assert!(growth_mb(&samples[..2]).is_nan());
     }

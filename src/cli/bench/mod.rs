@@ -191,14 +191,8 @@ const MOST: f64 = 1e6;
 const LEAST: f64 = 1e-3;
 
 fn not_negative(text: &str) -> Result<f64, String> {
-    let number: f64 = text
-        .parse()
-        .map_err(|_| format!("`{text}` is not a number"))?;
-    if (0.0..=MOST).contains(&number) {
-        Ok(number)
-    } else {
-        Err(format!("allowed is 0 to {MOST}"))
-    }
+    let number: f64 = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if (0.0..=MOST).contains(&number) { Ok(number) } else { Err(format!("allowed is 0 to {MOST}")) }
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -276,27 +270,17 @@ async fn measure_all(what: &What, options: &Options) -> Result<Report, BenchErro
             vec![memory::memory(&setup, *gib, Duration::from_secs_f64(*read_seconds)).await?]
         }
         What::Stream { gib, caches_mb } => vec![memory::stream(&setup, *gib, *caches_mb).await?],
-        What::Restart {
-            small_gib,
-            large_gib,
-        } => vec![restart::restart(&setup, *small_gib, *large_gib).await?],
+        What::Restart { small_gib, large_gib } => {
+            vec![restart::restart(&setup, *small_gib, *large_gib).await?]
+        }
         // Handled before a work directory is made.
         What::Floor(_) => Vec::new(),
     };
-    Ok(Report {
-        rounds: setup.rounds,
-        seconds: options.seconds,
-        processors,
-        tables,
-    })
+    Ok(Report { rounds: setup.rounds, seconds: options.seconds, processors, tables })
 }
 
 async fn measure_small(setup: &Setup) -> Result<Vec<Table>, BenchError> {
-    let roll = RollArgs {
-        rate: 300.0,
-        length: 20.0,
-        keep_volumes: false,
-    };
+    let roll = RollArgs { rate: 300.0, length: 20.0, keep_volumes: false };
     Ok(vec![
         publish::publish(setup).await?,
         publish::batches(setup).await?,
@@ -306,13 +290,7 @@ async fn measure_small(setup: &Setup) -> Result<Vec<Table>, BenchError> {
 }
 
 async fn measure_roll(setup: &Setup, args: &RollArgs) -> Result<Table, BenchError> {
-    roll::roll(
-        setup,
-        args.rate,
-        Duration::from_secs_f64(args.length),
-        args.keep_volumes,
-    )
-    .await
+    roll::roll(setup, args.rate, Duration::from_secs_f64(args.length), args.keep_volumes).await
 }
 
 /// Tells who waits what is going on; on standard error, which leaves standard output to the report.

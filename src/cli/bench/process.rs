@@ -59,19 +59,11 @@ impl Server {
             }
             None => Command::new(launch.binary),
         };
-        command
-            .args(&launch.args)
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(stderr);
+        command.args(&launch.args).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let spawned = Instant::now();
         let child = command.spawn().map_err(failed("starting\n"))?;
         // Guarded from here on: a failure below kills the child.
-        let mut server = Self {
-            child,
-            address: ([0, 0, 0, 0], 0).into(),
-            spawned,
-        };
+        let mut server = Self { child, address: ([0, 0, 0, 0], 0).into(), spawned };
         match server.find_address(&said).await {
             Some(address) => server.address = address,
             None => {
@@ -126,19 +118,14 @@ impl Server {
     fn signal(&self, name: &str) {
         // The shell's own `kill` is there wherever a shell is; if it is not, the stretches are only less well separated.
         let script = format!("kill -{name} {}", self.child.id());
-        let _ = Command::new("sh")
-            .args(["-c", &script])
-            .stderr(Stdio::null())
-            .status();
+        let _ = Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status();
     }
 
     /// The resident memory now, in bytes; none once the process is gone.
     #[must_use]
     pub fn resident(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
         Some(kib * 1_024)
     }
@@ -192,14 +179,8 @@ mod tests {
     #[test]
     fn the_address_is_found_within_a_line() {
         let expected = Some(SocketAddr::from(([127, 0, 0, 1], 4711)));
-        assert_eq!(
-            address_in("tidegate listening on http://127.0.0.1:4711\n"),
-            expected
-        );
-        assert_eq!(
-            address_in("INFO listening on http://127.0.0.1:4711/ (ready)\n"),
-            expected
-        );
+        assert_eq!(address_in("tidegate listening on http://127.0.0.1:4711\n"), expected);
+        assert_eq!(address_in("INFO listening on http://127.0.0.1:4711/ (ready)\n"), expected);
         assert_eq!(address_in("listening on http://nowhere\n"), None);
         assert_eq!(address_in("listening on http://127.0.0.1:47"), None);
         assert_eq!(address_in("starting\n"), None);

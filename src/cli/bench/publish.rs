@@ -30,18 +30,8 @@ struct Level {
 }
 
 const LEVELS: [Level; 2] = [
-    Level {
-        durability: "synced",
-        floor: FloorKind::Synced,
-        target: 0.7,
-        best: 0.85,
-    },
-    Level {
-        durability: "buffered",
-        floor: FloorKind::Buffered,
-        target: 0.6,
-        best: 0.8,
-    },
+    Level { durability: "synced", floor: FloorKind::Synced, target: 0.7, best: 0.85 },
+    Level { durability: "buffered", floor: FloorKind::Buffered, target: 0.6, best: 0.8 },
 ];
 
 /// One record per request over many connections.
@@ -51,35 +41,18 @@ const LEVELS: [Level; 2] = [
 pub async fn publish(setup: &Setup) -> Result<Table, BenchError> {
     let pinning = setup.place_apart();
     let mut rng = data::seeded();
-    let values: Vec<String> = (0..BODIES)
-        .map(|_| data::order(&mut rng, SMALL_RECORD))
-        .collect();
-    let json: Vec<Vec<u8>> = values
-        .iter()
-        .map(|value| data::json_batch(std::slice::from_ref(value)))
-        .collect();
+    let values: Vec<String> = (0..BODIES).map(|_| data::order(&mut rng, SMALL_RECORD)).collect();
+    let json: Vec<Vec<u8>> =
+        values.iter().map(|value| data::json_batch(std::slice::from_ref(value))).collect();
     let raw: Vec<Vec<u8>> = values.into_iter().map(String::into_bytes).collect();
     let mut rows = Vec::new();
-    for Level {
-        durability,
-        floor,
-        target,
-        best,
-    } in LEVELS
-    {
-        for (form, bodies, name) in [
-            (Form::Json, &json, "JSON"),
-            (Form::Raw, &raw, "raw text/plain"),
-        ] {
+    for Level { durability, floor, target, best } in LEVELS {
+        for (form, bodies, name) in
+            [(Form::Json, &json, "JSON"), (Form::Raw, &raw, "raw text/plain")]
+        {
             let what = format!("{durability}, {name}");
             progress(&format!("publish: {what}"));
-            let case = Case {
-                durability,
-                floor,
-                form,
-                bodies,
-                connections: PUBLISHERS,
-            };
+            let case = Case { durability, floor, form, bodies, connections: PUBLISHERS };
             let rounds = case.measure(setup).await?;
             let series = rates(&rounds, 1.0);
             rows.push(Row::new(
@@ -111,35 +84,18 @@ pub async fn publish(setup: &Setup) -> Result<Table, BenchError> {
 pub async fn batches(setup: &Setup) -> Result<Table, BenchError> {
     let pinning = setup.place_apart();
     let mut rng = data::seeded();
-    let mut batch = || {
-        (0..BATCH)
-            .map(|_| data::order(&mut rng, BATCH_RECORD))
-            .collect::<Vec<_>>()
-    };
+    let mut batch = || (0..BATCH).map(|_| data::order(&mut rng, BATCH_RECORD)).collect::<Vec<_>>();
     let batches: Vec<Vec<String>> = (0..BODIES).map(|_| batch()).collect();
-    let json: Vec<Vec<u8>> = batches
-        .iter()
-        .map(|values| data::json_batch(values))
-        .collect();
-    let ndjson: Vec<Vec<u8>> = batches
-        .iter()
-        .map(|values| data::ndjson_batch(values))
-        .collect();
+    let json: Vec<Vec<u8>> = batches.iter().map(|values| data::json_batch(values)).collect();
+    let ndjson: Vec<Vec<u8>> = batches.iter().map(|values| data::ndjson_batch(values)).collect();
     let mut rows = Vec::new();
     for (connections, target, best) in [(1, 0.4, 0.6), (8, 0.35, 0.5)] {
-        for (form, bodies, name) in [
-            (Form::Json, &json, "JSON"),
-            (Form::Ndjson, &ndjson, "NDJSON"),
-        ] {
+        for (form, bodies, name) in [(Form::Json, &json, "JSON"), (Form::Ndjson, &ndjson, "NDJSON")]
+        {
             let what = format!("{connections} connection(s), {name}");
             progress(&format!("batches: {what}"));
-            let case = Case {
-                durability: "synced",
-                floor: FloorKind::Synced,
-                form,
-                bodies,
-                connections,
-            };
+            let case =
+                Case { durability: "synced", floor: FloorKind::Synced, form, bodies, connections };
             let rounds = case.measure(setup).await?;
             let series = rates(&rounds, (BATCH * BATCH_RECORD) as f64 / 1e6);
             rows.push(Row::new(
@@ -180,10 +136,7 @@ impl Case<'_> {
             let (subject, _) = setup.gateway("data", &[], true).await?;
             let floor = setup.floor(self.floor, "floor").await?;
             api::create_topic(&subject, "bench", self.durability).await?;
-            let pair = Pair {
-                subject: &subject,
-                floor: &floor,
-            };
+            let pair = Pair { subject: &subject, floor: &floor };
             let to_subject: Vec<Bytes> =
                 self.requests(|body| api::publish(subject.address(), "bench", self.form, body));
             let to_floor: Vec<Bytes> =

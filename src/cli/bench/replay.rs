@@ -47,22 +47,14 @@ pub async fn replay(setup: &Setup, records: u64) -> Result<Table, BenchError> {
     let records = records.div_ceil(BATCH) * BATCH;
     let (subject, _) = setup.gateway("data", &[], true).await?;
     let mut rows = Vec::new();
-    for (topic, batch, name) in [
-        (BATCHED, BATCH, "published in batches"),
-        (SINGLE, 1, "published one by one"),
-    ] {
+    for (topic, batch, name) in
+        [(BATCHED, BATCH, "published in batches"), (SINGLE, 1, "published one by one")]
+    {
         progress(&format!("replay: {records} records, {name}"));
         store(&subject, topic, records, batch).await?;
         tokio::time::sleep(REST).await;
         let (series, note) = read_by_turns(setup, &subject, topic, records).await?;
-        rows.push(Row::new(
-            name,
-            "MB/s",
-            series,
-            Target::AtLeast(0.3),
-            Some(0.5),
-            note,
-        ));
+        rows.push(Row::new(name, "MB/s", series, Target::AtLeast(0.3), Some(0.5), note));
     }
     progress("replay: time to first byte");
     store(&subject, SHORT, short, BATCH).await?;
@@ -86,18 +78,12 @@ async fn store(subject: &Server, topic: &str, records: u64, batch: u64) -> Resul
     let mut rng = data::seeded();
     let mut body = || {
         let values: Vec<String> = (0..batch).map(|_| data::order(&mut rng, RECORD)).collect();
-        api::publish(
-            subject.address(),
-            topic,
-            Form::Json,
-            &data::json_batch(&values),
-        )
+        api::publish(subject.address(), topic, Form::Json, &data::json_batch(&values))
     };
     let requests: Vec<Bytes> = (0..BODIES).map(|_| body()).collect();
     let connections = if batch == 1 { PUBLISHERS } else { 1 };
     let sent = drive_count(subject.address(), &requests, connections, records / batch).await;
-    sent.map(drop)
-        .map_err(BenchError::load(format!("publishing to {topic}")))
+    sent.map(drop).map_err(BenchError::load(format!("publishing to {topic}")))
 }
 
 /// Reads the topic once into a file, then topic and file by turns. Returns the rates, and the rest in words.
@@ -117,17 +103,12 @@ async fn read_by_turns(
             kept = file.write_all(bytes);
         }
     };
-    let captured_bytes = read(subject, &from_subject, topic, records, keep)
-        .await?
-        .bytes;
+    let captured_bytes = read(subject, &from_subject, topic, records, keep).await?.bytes;
     kept.and_then(|()| file.flush()).map_err(failed())?;
     let floor = setup.floor(FloorKind::File, "captured").await?;
     let from_floor = request(floor.address(), "GET", "/", &[], b"");
     read(&floor, &from_floor, "the captured stream", records, |_| {}).await?;
-    let pair = Pair {
-        subject,
-        floor: &floor,
-    };
+    let pair = Pair { subject, floor: &floor };
     let rounds = pair
         .interleaved(setup, async |side| match side {
             Side::Subject => read_again(setup, subject, &from_subject, topic, records).await,
@@ -193,9 +174,8 @@ async fn read(
     mut keep: impl FnMut(&[u8]),
 ) -> Result<Reading, BenchError> {
     let failed = || BenchError::load(format!("reading {what}"));
-    let mut connection = Connection::open(server.address(), Connection::LARGE)
-        .await
-        .map_err(failed())?;
+    let mut connection =
+        Connection::open(server.address(), Connection::LARGE).await.map_err(failed())?;
     let mut lines = LineCounter::new();
     let begin = Instant::now();
     let sink = |bytes: &[u8]| {
@@ -213,11 +193,7 @@ async fn read(
             ended: lines.ended(),
         });
     }
-    Ok(Reading {
-        bytes: answer.bytes,
-        elapsed,
-        reader_cpus: f64::NAN,
-    })
+    Ok(Reading { bytes: answer.bytes, elapsed, reader_cpus: f64::NAN })
 }
 
 /// Time to the first byte of the body: of the whole log, against a log of a hundredth of its length.
@@ -241,30 +217,17 @@ async fn first_byte(
         "{records} records against {short} (the floor of this row), {} probes",
         series.subject.len()
     );
-    Ok(Row::new(
-        "time to first byte",
-        "ms",
-        series,
-        Target::AtMost(1.5),
-        None,
-        note,
-    ))
+    Ok(Row::new("time to first byte", "ms", series, Target::AtMost(1.5), None, note))
 }
 
 /// Milliseconds from the request to the first byte of the body.
 async fn probe(subject: &Server, request: &Bytes) -> Result<f64, BenchError> {
     let failed = || BenchError::load("reading the first byte");
-    let mut connection = Connection::open(subject.address(), Connection::SMALL)
-        .await
-        .map_err(failed())?;
+    let mut connection =
+        Connection::open(subject.address(), Connection::SMALL).await.map_err(failed())?;
     let begin = Instant::now();
-    let answer = connection
-        .exchange(request, |_| ControlFlow::Break(()))
-        .await
-        .map_err(failed())?;
+    let answer = connection.exchange(request, |_| ControlFlow::Break(())).await.map_err(failed())?;
     drop(connection);
     tokio::time::sleep(PROBE_GAP).await;
-    Ok(answer
-        .first_byte
-        .map_or(f64::NAN, |first| (first - begin).as_secs_f64() * 1e3))
+    Ok(answer.first_byte.map_or(f64::NAN, |first| (first - begin).as_secs_f64() * 1e3))
 }

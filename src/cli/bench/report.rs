@@ -87,11 +87,8 @@ impl Row {
         note: impl Into<String>,
     ) -> Self {
         let (subject, floor) = (median(&series.subject), median(&series.floor));
-        let ratios = series
-            .subject
-            .iter()
-            .zip(&series.floor)
-            .map(|(subject, floor)| subject / floor);
+        let ratios =
+            series.subject.iter().zip(&series.floor).map(|(subject, floor)| subject / floor);
         let spread = ratios.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), ratio| {
             (low.min(ratio), high.max(ratio))
         });
@@ -119,10 +116,7 @@ impl Row {
         limit: f64,
         note: impl Into<String>,
     ) -> Self {
-        let series = Series {
-            subject: vec![value],
-            floor: vec![limit],
-        };
+        let series = Series { subject: vec![value], floor: vec![limit] };
         Self::new(what, unit, series, Target::AtMost(1.0), None, note)
     }
 
@@ -134,8 +128,7 @@ impl Row {
             format!("{:.2}", self.ratio),
             format!("{:.2}-{:.2}", self.spread.0, self.spread.1),
             self.target.text(),
-            self.best
-                .map_or_else(|| "-".to_owned(), |best| best.to_string()),
+            self.best.map_or_else(|| "-".to_owned(), |best| best.to_string()),
             match self.verdict {
                 Verdict::Best => "best",
                 Verdict::Reached => "reached",
@@ -154,10 +147,7 @@ fn verdict(ratio: f64, target: Target, best: Option<f64>) -> Verdict {
         (Target::None, _) => return Verdict::Informative,
         (Target::AtLeast(_) | Target::AtMost(_), None) => target,
     };
-    match (
-        target.met_by(ratio),
-        best_target.met_by(ratio) && best.is_some(),
-    ) {
+    match (target.met_by(ratio), best_target.met_by(ratio) && best.is_some()) {
         (true, true) => Verdict::Best,
         (true, false) => Verdict::Reached,
         (false, _) => Verdict::Missed,
@@ -196,12 +186,7 @@ impl Report {
     /// The report as text.
     #[must_use]
     pub fn text(&self) -> String {
-        let Self {
-            rounds,
-            seconds,
-            processors,
-            tables,
-        } = self;
+        let Self { rounds, seconds, processors, tables } = self;
         let mut out =
             format!("{rounds} rounds, {seconds} s a stretch, medians; {processors} processors\n");
         for table in tables {
@@ -214,28 +199,11 @@ impl Report {
 impl Table {
     fn text(&self) -> String {
         let (subject, floor) = self.columns;
-        let head = [
-            self.benchmark,
-            subject,
-            floor,
-            "ratio",
-            "rounds",
-            "target",
-            "best",
-            "verdict",
-        ]
-        .map(str::to_owned);
-        let lines: Vec<_> = std::iter::once(head)
-            .chain(self.rows.iter().map(Row::cells))
-            .collect();
+        let head = [self.benchmark, subject, floor, "ratio", "rounds", "target", "best", "verdict"]
+            .map(str::to_owned);
+        let lines: Vec<_> = std::iter::once(head).chain(self.rows.iter().map(Row::cells)).collect();
         let widths: Vec<usize> = (0..8)
-            .map(|column| {
-                lines
-                    .iter()
-                    .map(|line| line[column].chars().count())
-                    .max()
-                    .unwrap_or(0)
-            })
+            .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
             .collect();
         let mut out = format!("\n{}\n", self.pinning);
         for line in &lines {
@@ -299,23 +267,14 @@ mod tests {
         );
         assert_eq!(verdict(1.2, Target::AtMost(1.5), None), Verdict::Reached);
         assert_eq!(verdict(1.6, Target::AtMost(1.5), None), Verdict::Missed);
-        assert_eq!(
-            verdict(f64::NAN, Target::AtMost(1.5), None),
-            Verdict::Missed
-        );
+        assert_eq!(verdict(f64::NAN, Target::AtMost(1.5), None), Verdict::Missed);
         assert_eq!(verdict(1.6, Target::None, None), Verdict::Informative);
     }
 
     #[test]
     fn a_row_shows_the_ratio_of_the_medians_and_the_spread_of_the_rounds() {
-        let series = Series {
-            subject: vec![50.0, 70.0, 90.0],
-            floor: vec![100.0, 100.0, 100.0],
-        };
+        let series = Series { subject: vec![50.0, 70.0, 90.0], floor: vec![100.0, 100.0, 100.0] };
         let row = Row::new("x", "1/s", series, Target::AtLeast(0.7), Some(0.85), "");
-        assert_eq!(
-            (row.ratio, row.spread, row.verdict),
-            (0.7, (0.5, 0.9), Verdict::Reached)
-        );
+        assert_eq!((row.ratio, row.spread, row.verdict), (0.7, (0.5, 0.9), Verdict::Reached));
     }
 }

@@ -26,28 +26,19 @@ const POLL: Duration = Duration::from_millis(20);
 /// When a server cannot be started, a request fails, or the disk space does not come back.
 pub async fn restart(setup: &Setup, small: f64, large: f64) -> Result<Table, BenchError> {
     let pinning = setup.place_freely();
-    let mut stores = [
-        Store::fill(setup, "small", small).await?,
-        Store::fill(setup, "large", large).await?,
-    ];
+    let mut stores =
+        [Store::fill(setup, "small", small).await?, Store::fill(setup, "large", large).await?];
     let mut series = Series::default();
     let mut cold = true;
     for round in 1..=setup.rounds {
         progress(&format!("restart: kill {round} of {}", setup.rounds));
         let [small, large] = &mut stores;
-        series
-            .floor
-            .push(small.killed_and_ready(setup, &mut cold).await?);
-        series
-            .subject
-            .push(large.killed_and_ready(setup, &mut cold).await?);
+        series.floor.push(small.killed_and_ready(setup, &mut cold).await?);
+        series.subject.push(large.killed_and_ready(setup, &mut cold).await?);
     }
     let what = format!("ready after SIGKILL, {large} GiB against {small}");
-    let note = if cold {
-        "file caches dropped"
-    } else {
-        "file caches NOT dropped: that takes root"
-    };
+    let note =
+        if cold { "file caches dropped" } else { "file caches NOT dropped: that takes root" };
     let [small_store, large_store] = stores;
     drop(small_store);
     setup.discard("small");
@@ -62,13 +53,7 @@ pub async fn restart(setup: &Setup, small: f64, large: f64) -> Result<Table, Ben
          MB more stored before each further kill.",
         megabytes(BETWEEN_KILLS).round()
     )];
-    Ok(Table {
-        benchmark: "restart",
-        columns: ("tidegate", "floor"),
-        pinning,
-        rows,
-        notes,
-    })
+    Ok(Table { benchmark: "restart", columns: ("tidegate", "floor"), pinning, rows, notes })
 }
 
 /// A data directory and the gateway on it.
@@ -86,12 +71,7 @@ impl Store {
         let (server, _) = setup.gateway(name, &[], false).await?;
         api::create_topic(&server, "bench", "synced").await?;
         let written_in = fill(&server, (gib * GIB as f64) as u64).await?;
-        Ok(Self {
-            name,
-            server,
-            written_in,
-            kills: 0,
-        })
+        Ok(Self { name, server, written_in, kills: 0 })
     }
 
     /// Kills the gateway within its work, and returns the seconds that the next one takes to be ready.
@@ -121,13 +101,8 @@ impl Store {
         let before = disk_usage(&directory)?;
         let begin = Instant::now();
         for span in spans {
-            api::trim(
-                &self.server,
-                "bench",
-                span.partition,
-                span.start.midpoint(span.tail),
-            )
-            .await?;
+            api::trim(&self.server, "bench", span.partition, span.start.midpoint(span.tail))
+                .await?;
         }
         let after = loop {
             let now = disk_usage(&directory)?;
@@ -143,22 +118,8 @@ impl Store {
             tokio::time::sleep(POLL).await;
         };
         let took = begin.elapsed().as_secs_f64();
-        let note = format!(
-            "disk {:.0} MB -> {:.0} MB",
-            megabytes(before),
-            megabytes(after)
-        );
-        let series = Series {
-            subject: vec![took],
-            floor: vec![writing_half.as_secs_f64()],
-        };
-        Ok(Row::new(
-            "trimming half",
-            "s",
-            series,
-            Target::AtMost(0.1),
-            None,
-            note,
-        ))
+        let note = format!("disk {:.0} MB -> {:.0} MB", megabytes(before), megabytes(after));
+        let series = Series { subject: vec![took], floor: vec![writing_half.as_secs_f64()] };
+        Ok(Row::new("trimming half", "s", series, Target::AtMost(0.1), None, note))
     }
 }

@@ -47,12 +47,7 @@ pub async fn roll(
     let mut rng = data::seeded();
     let mut body = || {
         let values: Vec<String> = (0..BATCH).map(|_| data::noise(&mut rng, RECORD)).collect();
-        api::publish(
-            server.address(),
-            "bench",
-            Form::Json,
-            &data::json_batch(&values),
-        )
+        api::publish(server.address(), "bench", Form::Json, &data::json_batch(&values))
     };
     let requests: Vec<Bytes> = (0..BODIES).map(|_| body()).collect();
     let (mut tails, mut worst, mut rolls) = (Series::default(), Series::default(), 0);
@@ -96,11 +91,7 @@ async fn watched(
     length: Duration,
 ) -> Result<(Vec<Timed>, Vec<Instant>), BenchError> {
     let seen = RefCell::new(Vec::new());
-    let steady = Pace {
-        connections: CONNECTIONS,
-        rate,
-        length,
-    };
+    let steady = Pace { connections: CONNECTIONS, rate, length };
     let publishing = pin!(pace(server.address(), requests, steady));
     let watching = pin!(watch(server, &seen));
     let timed = tokio::select! {
@@ -135,28 +126,22 @@ async fn watch(server: &Server, seen: &RefCell<Vec<Instant>>) -> BenchError {
     };
     let result: Result<(), LoadError> = polled.await;
     let source = result.err().unwrap_or(LoadError::Closed);
-    BenchError::Load {
-        what: "watching the rolls".to_owned(),
-        source,
-    }
+    BenchError::Load { what: "watching the rolls".to_owned(), source }
 }
 
 /// The latencies of the publishes that were under way around a roll, and of the others; in microseconds, ascending.
 fn split(timed: &[Timed], rolls: &[Instant]) -> (Vec<u32>, Vec<u32>) {
     let disturbed = |publish: &&Timed| {
         let answered = publish.due + publish.latency;
-        rolls
-            .iter()
-            .any(|&roll| answered + 2 * POLL >= roll && publish.due <= roll + AFTER_ROLL)
+        rolls.iter().any(|&roll| answered + 2 * POLL >= roll && publish.due <= roll + AFTER_ROLL)
     };
     let (rolling, quiet): (Vec<&Timed>, Vec<&Timed>) = timed.iter().partition(disturbed);
     (latencies(&rolling), latencies(&quiet))
 }
 
 fn latencies(timed: &[&Timed]) -> Vec<u32> {
-    let micros = timed
-        .iter()
-        .map(|publish| u32::try_from(publish.latency.as_micros()).unwrap_or(u32::MAX));
+    let micros =
+        timed.iter().map(|publish| u32::try_from(publish.latency.as_micros()).unwrap_or(u32::MAX));
     let mut latencies: Vec<u32> = micros.collect();
     latencies.sort_unstable();
     latencies
@@ -175,16 +160,8 @@ mod tests {
     fn publishes_around_a_roll_are_told_from_quiet_ones() {
         let begin = Instant::now();
         let ms = Duration::from_millis;
-        let publish = |due, latency| Timed {
-            due: begin + ms(due),
-            latency: ms(latency),
-        };
-        let timed = [
-            publish(0, 1),
-            publish(900, 120),
-            publish(1_500, 2),
-            publish(2_300, 3),
-        ];
+        let publish = |due, latency| Timed { due: begin + ms(due), latency: ms(latency) };
+        let timed = [publish(0, 1), publish(900, 120), publish(1_500, 2), publish(2_300, 3)];
         let (rolling, quiet) = split(&timed, &[begin + ms(1_000)]);
         assert_eq!(rolling, [2_000, 120_000]);
         assert_eq!(quiet, [1_000, 3_000]);

@@ -104,16 +104,8 @@ impl Setup {
     /// When it does not start.
     pub async fn floor(&self, kind: FloorKind, file: &str) -> Result<Server, BenchError> {
         let path = self.path(file).display().to_string();
-        let args = [
-            "bench",
-            "floor",
-            "--mode",
-            kind.name(),
-            "--path",
-            &path,
-            "--listen",
-            "127.0.0.1:0",
-        ];
+        let args =
+            ["bench", "floor", "--mode", kind.name(), "--path", &path, "--listen", "127.0.0.1:0"];
         Server::start(Launch {
             name: "the floor server",
             binary: &std::env::current_exe().map_err(BenchError::io("finding this program"))?,
@@ -128,20 +120,12 @@ impl Setup {
     pub fn discard(&self, name: &str) {
         let path = self.path(name);
         // What is left behind goes with the work directory.
-        let _ = if path.is_dir() {
-            fs::remove_dir_all(path)
-        } else {
-            fs::remove_file(path)
-        };
+        let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     }
 
     /// Writes out what earlier stretches left in the page cache, so that later ones do not pay for it.
     pub fn settle(&self) {
-        let _ = Command::new("sync")
-            .arg("-f")
-            .arg(&self.work.0)
-            .stderr(Stdio::null())
-            .status();
+        let _ = Command::new("sync").arg("-f").arg(&self.work.0).stderr(Stdio::null()).status();
     }
 
     /// Drops the file caches of the whole machine; false where that is not allowed.
@@ -195,9 +179,7 @@ impl Pinning {
             return Self::Free("--no-pin");
         }
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let allowed = status
-            .lines()
-            .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
         let all = allowed.unwrap_or_default().trim();
         let mut cpus = cpus_in(all).into_iter();
         let (Some(server), Some(generator)) = (cpus.next(), cpus.next()) else {
@@ -246,9 +228,7 @@ impl Pinning {
 
     fn text(&self) -> String {
         match self {
-            Self::Apart {
-                server, generator, ..
-            } => {
+            Self::Apart { server, generator, .. } => {
                 format!(
                     "pinned: gateway and floor each alone on cpu {server}, generator on cpu {generator}"
                 )
@@ -290,9 +270,7 @@ fn usage(path: &Path) -> io::Result<u64> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         other => other?,
     };
-    entries
-        .flatten()
-        .try_fold(own, |sum, entry| Ok(sum + usage(&entry.path())?))
+    entries.flatten().try_fold(own, |sum, entry| Ok(sum + usage(&entry.path())?))
 }
 
 #[cfg(test)]

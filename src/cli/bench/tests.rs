@@ -18,10 +18,7 @@ use crate::client::load::{
 use crate::http::floor::{self, FloorMode};
 
 /// A path in a directory of the test's own, removed at its end.
-struct Scratch(
-    PathBuf,
-    #[expect(dead_code, reason = "kept for its drop")] TempDir,
-);
+struct Scratch(PathBuf, #[expect(dead_code, reason = "kept for its drop")] TempDir);
 
 impl Scratch {
     fn new() -> Self {
@@ -43,9 +40,7 @@ async fn with_floor<T>(mode: FloorMode, path: &Path, work: impl AsyncFnOnce(Sock
 }
 
 fn appends(address: SocketAddr) -> Vec<Bytes> {
-    (0..8_u8)
-        .map(|index| api::floor_append(address, Form::Raw, &[b'a' + index; 200]))
-        .collect()
+    (0..8_u8).map(|index| api::floor_append(address, Form::Raw, &[b'a' + index; 200])).collect()
 }
 
 #[tokio::test]
@@ -54,14 +49,8 @@ async fn a_stretch_of_load_appends_every_body_once() {
         let scratch = Scratch::new();
         let sample = with_floor(mode, &scratch.0, async |address| {
             let short = Duration::from_millis(100);
-            let stretch = Stretch {
-                connections: 8,
-                warm_up: short,
-                measured: short,
-            };
-            drive(address, &appends(address), stretch)
-                .await
-                .expect("no failed request")
+            let stretch = Stretch { connections: 8, warm_up: short, measured: short };
+            drive(address, &appends(address), stretch).await.expect("no failed request")
         })
         .await;
         let written = fs::metadata(&scratch.0).expect("the floor's file").len();
@@ -76,29 +65,18 @@ async fn a_stretch_of_load_appends_every_body_once() {
 async fn a_counted_load_sends_just_as_many() {
     let scratch = Scratch::new();
     with_floor(FloorMode::Buffered, &scratch.0, async |address| {
-        drive_count(address, &appends(address), 7, 100)
-            .await
-            .expect("no failed request");
+        drive_count(address, &appends(address), 7, 100).await.expect("no failed request");
     })
     .await;
-    assert_eq!(
-        fs::metadata(&scratch.0).expect("the floor's file").len(),
-        100 * 200
-    );
+    assert_eq!(fs::metadata(&scratch.0).expect("the floor's file").len(), 100 * 200);
 }
 
 #[tokio::test]
 async fn a_steady_pace_sends_what_is_due() {
     let scratch = Scratch::new();
     let timed = with_floor(FloorMode::Buffered, &scratch.0, async |address| {
-        let steady = Pace {
-            connections: 4,
-            rate: 200.0,
-            length: Duration::from_millis(500),
-        };
-        pace(address, &appends(address), steady)
-            .await
-            .expect("no failed request")
+        let steady = Pace { connections: 4, rate: 200.0, length: Duration::from_millis(500) };
+        pace(address, &appends(address), steady).await.expect("no failed request")
     })
     .await;
     assert_eq!(timed.len(), 100);
@@ -111,15 +89,12 @@ async fn a_file_comes_back_as_it_is() {
     fs::write(&scratch.0, &content).expect("a temporary file");
     let (whole, first) = with_floor(FloorMode::File, &scratch.0, async |address| {
         let get = request(address, "GET", "/", &[], b"");
-        let mut connection = Connection::open(address, Connection::LARGE)
-            .await
-            .expect("a connection");
+        let mut connection =
+            Connection::open(address, Connection::LARGE).await.expect("a connection");
         let whole = connection.call(&get).await.expect("the file");
         // On the same connection: the first answer was read to its very end.
-        let first = connection
-            .exchange(&get, |_| ControlFlow::Break(()))
-            .await
-            .expect("its beginning");
+        let first =
+            connection.exchange(&get, |_| ControlFlow::Break(())).await.expect("its beginning");
         (whole, first)
     })
     .await;
@@ -133,21 +108,14 @@ async fn an_upload_in_chunks_arrives_whole() {
     let sent = Cell::new(0);
     with_floor(FloorMode::Synced, &scratch.0, async |address| {
         let blocks = [chunk(&[b'x'; 1_000]), chunk(&[b'y'; 1_000])];
-        let mut connection = Connection::open(address, Connection::SMALL)
-            .await
-            .expect("a connection");
+        let mut connection =
+            Connection::open(address, Connection::SMALL).await.expect("a connection");
         let head = chunked_head(address, "POST", "/", &[]);
-        connection
-            .upload(&head, &blocks, 100_000, &sent)
-            .await
-            .expect("an answer");
+        connection.upload(&head, &blocks, 100_000, &sent).await.expect("an answer");
     })
     .await;
     let chunks = sent.get() / chunk(&[b'x'; 1_000]).len() as u64;
-    assert_eq!(
-        fs::metadata(&scratch.0).expect("the floor's file").len(),
-        chunks * 1_000
-    );
+    assert_eq!(fs::metadata(&scratch.0).expect("the floor's file").len(), chunks * 1_000);
 }
 
 #[tokio::test]
@@ -155,9 +123,8 @@ async fn an_upload_that_is_refused_early_says_why() {
     let scratch = Scratch::new();
     let sent = Cell::new(0);
     let error = with_floor(FloorMode::Buffered, &scratch.0, async |address| {
-        let mut connection = Connection::open(address, Connection::SMALL)
-            .await
-            .expect("a connection");
+        let mut connection =
+            Connection::open(address, Connection::SMALL).await.expect("a connection");
         let head = chunked_head(address, "POST", "/nowhere", &[]);
         connection
             .upload(&head, &[chunk(&[b'x'; 60_000])], u64::MAX, &sent)
@@ -165,10 +132,7 @@ async fn an_upload_that_is_refused_early_says_why() {
             .expect_err("a refusal")
     })
     .await;
-    assert!(
-        matches!(error, LoadError::Status { status: 404, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, LoadError::Status { status: 404, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -176,15 +140,10 @@ async fn an_answer_that_is_no_success_fails_the_stretch() {
     let scratch = Scratch::new();
     let error = with_floor(FloorMode::File, &scratch.0, async |address| {
         let requests = [request(address, "GET", "/", &[], b"")];
-        drive_count(address, &requests, 2, 10)
-            .await
-            .expect_err("a refusal")
+        drive_count(address, &requests, 2, 10).await.expect_err("a refusal")
     })
     .await;
-    assert!(
-        matches!(error, LoadError::Status { status: 404, .. }),
-        "{error}"
-    );
+    assert!(matches!(error, LoadError::Status { status: 404, .. }), "{error}");
 }
 
 #[test]

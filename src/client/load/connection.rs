@@ -50,12 +50,7 @@ impl Connection {
         let stream = TcpStream::connect(address).await.map_err(refused)?;
         stream.set_nodelay(true)?;
         let buffer = vec![0; buffer].into_boxed_slice();
-        Ok(Self {
-            stream,
-            buffer,
-            start: 0,
-            end: 0,
-        })
+        Ok(Self { stream, buffer, start: 0, end: 0 })
     }
 
     /// Sends `request` and drops the body of the answer.
@@ -109,12 +104,7 @@ impl Connection {
         if !(200..300).contains(&head.status) {
             return Err(self.refusal(head.status, body).await);
         }
-        let mut answer = Answer {
-            status: head.status,
-            bytes: 0,
-            first_byte: None,
-            complete: true,
-        };
+        let mut answer = Answer { status: head.status, bytes: 0, first_byte: None, complete: true };
         loop {
             let (used, flow) = body.feed(&self.buffer[self.start..self.end], |bytes| {
                 answer.first_byte.get_or_insert_with(Instant::now);
@@ -154,10 +144,7 @@ impl Connection {
                 break;
             }
         }
-        LoadError::Status {
-            status,
-            body: String::from_utf8_lossy(&excerpt).into_owned(),
-        }
+        LoadError::Status { status, body: String::from_utf8_lossy(&excerpt).into_owned() }
     }
 
     /// Reads what is there behind what the buffer holds, and waits for the first byte.

@@ -35,33 +35,25 @@ pub async fn drive(
     let mut connections = connect(address, stretch.connections).await?;
     let begin = Instant::now() + stretch.warm_up;
     let end = begin + stretch.measured;
-    let loops = connections
-        .iter_mut()
-        .enumerate()
-        .map(|(index, connection)| async move {
-            let mut latencies = Vec::with_capacity(64 << 10);
-            for request in requests.iter().cycle().skip(index % requests.len()) {
-                let sent = Instant::now();
-                connection.hit(request).await?;
-                let answered = Instant::now();
-                if answered >= end {
-                    break;
-                }
-                if answered >= begin {
-                    latencies.push(micros(answered - sent));
-                }
+    let loops = connections.iter_mut().enumerate().map(|(index, connection)| async move {
+        let mut latencies = Vec::with_capacity(64 << 10);
+        for request in requests.iter().cycle().skip(index % requests.len()) {
+            let sent = Instant::now();
+            connection.hit(request).await?;
+            let answered = Instant::now();
+            if answered >= end {
+                break;
             }
-            Ok::<_, LoadError>(latencies)
-        });
-    let mut latencies_us = in_time(stretch.warm_up + stretch.measured, try_join_all(loops))
-        .await?
-        .concat();
+            if answered >= begin {
+                latencies.push(micros(answered - sent));
+            }
+        }
+        Ok::<_, LoadError>(latencies)
+    });
+    let mut latencies_us =
+        in_time(stretch.warm_up + stretch.measured, try_join_all(loops)).await?.concat();
     latencies_us.sort_unstable();
-    Ok(Sample {
-        requests: latencies_us.len() as u64,
-        elapsed: stretch.measured,
-        latencies_us,
-    })
+    Ok(Sample { requests: latencies_us.len() as u64, elapsed: stretch.measured, latencies_us })
 }
 
 /// Sends `count` requests, taken in turn from `requests`, over `connections` connections, and returns how long it took.
@@ -123,36 +115,26 @@ pub async fn pace(
     let gap = Duration::from_secs_f64(1.0 / pace.rate);
     let step = gap * u32::try_from(pace.connections).unwrap_or(u32::MAX);
     let begin = Instant::now();
-    let loops = connections
-        .iter_mut()
-        .zip(0_u32..)
-        .map(|(connection, index)| async move {
-            let mut timed = Vec::new();
-            let mut due = begin + gap * index;
-            for request in requests
-                .iter()
-                .cycle()
-                .skip(index as usize % requests.len())
-            {
-                if due >= begin + pace.length {
-                    break;
-                }
-                // The timer is coarse (a millisecond): being woken late is the generator's doing and not measured.
-                let from = if Instant::now() < due {
-                    tokio::time::sleep_until(due.into()).await;
-                    Instant::now()
-                } else {
-                    due
-                };
-                connection.hit(request).await?;
-                timed.push(Timed {
-                    due: from,
-                    latency: from.elapsed(),
-                });
-                due += step;
+    let loops = connections.iter_mut().zip(0_u32..).map(|(connection, index)| async move {
+        let mut timed = Vec::new();
+        let mut due = begin + gap * index;
+        for request in requests.iter().cycle().skip(index as usize % requests.len()) {
+            if due >= begin + pace.length {
+                break;
             }
-            Ok::<_, LoadError>(timed)
-        });
+            // The timer is coarse (a millisecond): being woken late is the generator's doing and not measured.
+            let from = if Instant::now() < due {
+                tokio::time::sleep_until(due.into()).await;
+                Instant::now()
+            } else {
+                due
+            };
+            connection.hit(request).await?;
+            timed.push(Timed { due: from, latency: from.elapsed() });
+            due += step;
+        }
+        Ok::<_, LoadError>(timed)
+    });
     Ok(in_time(pace.length, try_join_all(loops)).await?.concat())
 }
 
@@ -165,9 +147,7 @@ async fn in_time<T>(
     work: impl Future<Output = Result<T, LoadError>>,
 ) -> Result<T, LoadError> {
     let limit = planned + PATIENCE;
-    tokio::time::timeout(limit, work)
-        .await
-        .unwrap_or(Err(LoadError::Stuck(limit)))
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(LoadError::Stuck(limit)))
 }
 
 fn micros(latency: Duration) -> u32 {

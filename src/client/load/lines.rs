@@ -79,10 +79,7 @@ mod tests {
             for piece in stream.chunks(step) {
                 counter.feed(piece);
             }
-            assert_eq!(
-                (counter.records(), counter.controls(), counter.ended()),
-                (3, 2, true)
-            );
+            assert_eq!((counter.records(), counter.controls(), counter.ended()), (3, 2, true));
         }
     }
 

@@ -81,9 +81,7 @@ impl Sample {
 #[must_use]
 pub fn quantile(ascending: &[u32], of: f64) -> Option<u32> {
     let rank = (of * ascending.len() as f64).ceil() as usize;
-    ascending
-        .get(rank.clamp(1, ascending.len().max(1)) - 1)
-        .copied()
+    ascending.get(rank.clamp(1, ascending.len().max(1)) - 1).copied()
 }
 
 /// A whole request as bytes, to be sent any number of times.
@@ -161,9 +159,6 @@ mod tests {
             &bytes[..],
             b"POST /x HTTP/1.1\r\nhost: 127.0.0.1:80\r\na: b\r\ncontent-length: 3\r\n\r\nhey"
         );
-        assert_eq!(
-            &chunk(b"0123456789abcdef")[..],
-            b"10\r\n0123456789abcdef\r\n"
-        );
+        assert_eq!(&chunk(b"0123456789abcdef")[..], b"10\r\n0123456789abcdef\r\n");
     }
 }

@@ -30,10 +30,7 @@ impl Head {
             return Ok(None);
         };
         let mut lines = input[..end].split(|&byte| byte == b'\n');
-        let status = lines
-            .next()
-            .and_then(status_of)
-            .ok_or(LoadError::Malformed("status line"))?;
+        let status = lines.next().and_then(status_of).ok_or(LoadError::Malformed("status line"))?;
         let mut framing = Framing::Length(0);
         for line in lines {
             if let Some(value) = value_of(line, b"content-length:") {
@@ -47,11 +44,7 @@ impl Head {
                 framing = Framing::Chunked;
             }
         }
-        Ok(Some(Self {
-            status,
-            framing,
-            length: end + 4,
-        }))
+        Ok(Some(Self { status, framing, length: end + 4 }))
     }
 }
 
@@ -202,11 +195,7 @@ mod tests {
         let head = Head::parse(wire).expect("no error").expect("complete");
         assert_eq!(
             head,
-            Head {
-                status: 200,
-                framing: Framing::Length(12),
-                length: wire.len() - 4
-            }
+            Head { status: 200, framing: Framing::Length(12), length: wire.len() - 4 }
         );
         let chunked = Head::parse(b"HTTP/1.1 503 No\r\ntransfer-encoding: chunked\r\n\r\n");
         let chunked = chunked.expect("no error").expect("complete");
@@ -215,9 +204,8 @@ mod tests {
 
     #[test]
     fn a_head_without_a_length_has_no_body() {
-        let head = Head::parse(b"HTTP/1.1 204 No Content\r\n\r\n")
-            .expect("no error")
-            .expect("complete");
+        let head =
+            Head::parse(b"HTTP/1.1 204 No Content\r\n\r\n").expect("no error").expect("complete");
         assert!(Body::new(head.framing).is_done());
     }
 
@@ -225,10 +213,7 @@ mod tests {
     fn bodies_come_out_of_their_framing_however_they_are_cut() {
         let wire = b"5\r\nhello\r\n1a;x=y\r\nabcdefghijklmnopqrstuvwxyz\r\n0\r\nt: 1\r\n\r\n";
         for step in 1..wire.len() {
-            assert_eq!(
-                decode(Framing::Chunked, wire, step),
-                b"helloabcdefghijklmnopqrstuvwxyz"
-            );
+            assert_eq!(decode(Framing::Chunked, wire, step), b"helloabcdefghijklmnopqrstuvwxyz");
             assert_eq!(decode(Framing::Length(wire.len() as u64), wire, step), wire);
         }
     }
@@ -238,9 +223,6 @@ mod tests {
         let mut body = Body::new(Framing::Chunked);
         assert!(body.feed(b"zz\r\n", |_| ControlFlow::Continue(())).is_err());
         let mut body = Body::new(Framing::Chunked);
-        assert!(
-            body.feed(b"1\r\nab\r\n", |_| ControlFlow::Continue(()))
-                .is_err()
-        );
+        assert!(body.feed(b"1\r\nab\r\n", |_| ControlFlow::Continue(())).is_err());
     }
 }

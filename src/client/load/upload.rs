@@ -39,9 +39,9 @@ impl Connection {
             .await;
         match (finished, answer) {
             (Ok(true), Ok(_)) => Ok(body),
-            (Ok(false), Ok(_)) => Err(LoadError::Malformed(
-                "an answer before the end of the upload",
-            )),
+            (Ok(false), Ok(_)) => {
+                Err(LoadError::Malformed("an answer before the end of the upload"))
+            }
             (Err(error), Ok(_)) => Err(error),
             (_, Err(error)) => Err(error),
         }

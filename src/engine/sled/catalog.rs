@@ -6,7 +6,10 @@ use super::{
     volume::{Extent, IndexEntry, VolumeId},
 };
 use crate::{
-    domain::{Epoch, EpochStart, Offset, PartitionId, PartitionView, RecordBatch, Timestamp, TopicId, TopicName},
+    domain::{
+        Epoch, EpochStart, Offset, PartitionId, PartitionView, RecordBatch, Timestamp, TopicId,
+        TopicName,
+    },
     engine::{EngineError, Topic},
 };
 use parking_lot::{Mutex, RwLock};

@@ -120,8 +120,7 @@ fn examine(
         // Opening would lengthen a log that lost its end, and hide that.
         let clean = marks.as_ref().and_then(|m| m.clean).filter(|c| c.active == *id);
         let whole = clean.map_or(Ok(()), |c| not_shorter(&id.dir(dir), c.active_len));
-        let seen =
-            whole.and_then(|()| volume(&config, *id, *row, &topics, &extents, report));
+        let seen = whole.and_then(|()| volume(&config, *id, *row, &topics, &extents, report));
         if let Err(error) = seen.map(|ends| merge_tails(&mut tails, ends)) {
             report.found(format!("volume {id}"), error);
         }
@@ -214,7 +213,8 @@ fn part(
 ) -> Result<Option<Offset>, EngineError> {
     let end = to.unwrap_or(Offset(u64::MAX));
     let damaged = |what: String| EngineError::Damaged(what);
-    let missing = |a: Offset, b: Offset| damaged(format!("offsets {a} to {} are missing", b.minus(1)));
+    let missing =
+        |a: Offset, b: Offset| damaged(format!("offsets {a} to {} are missing", b.minus(1)));
     let Some((_, first)) = volume.batch_at(place, from)? else {
         return to.map_or(Ok(None), |to| Err(missing(from, to)));
     };

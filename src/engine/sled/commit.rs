@@ -341,7 +341,11 @@ impl Planner<'_> {
         };
         let (digest, answer) = idempotency::decode(&entry.value)
             .ok_or_else(|| EngineError::Damaged("an idempotency key's entry".to_owned()))?;
-        if digest == named.digest { Ok(Some(answer)) } else { Err(EngineError::IdempotencyConflict) }
+        if digest == named.digest {
+            Ok(Some(answer))
+        } else {
+            Err(EngineError::IdempotencyConflict)
+        }
     }
 }
 
@@ -400,7 +404,10 @@ impl Records {
     ///
     /// The first of several steps says where the records begin, the last one
     /// takes that back: a crash between them is undone at recovery.
-    pub(super) fn into_steps(self, mut batch: ::sled::Batch) -> (Vec<::sled::Batch>, ::sled::Batch) {
+    pub(super) fn into_steps(
+        self,
+        mut batch: ::sled::Batch,
+    ) -> (Vec<::sled::Batch>, ::sled::Batch) {
         let many = self.bytes > UNSYNCED_BYTES;
         let mut steps = vec![];
         if many {

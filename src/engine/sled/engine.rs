@@ -104,7 +104,8 @@ impl SledEngine {
             opened.sealing,
             meters.sealed_opened.clone(),
         );
-        let roll = RollWhen { bytes: AtomicU64::new(config.roll_bytes), now: AtomicBool::new(false) };
+        let roll =
+            RollWhen { bytes: AtomicU64::new(config.roll_bytes), now: AtomicBool::new(false) };
         let store = Arc::new(Store {
             config,
             clock,
@@ -188,7 +189,9 @@ fn start_keeper(
 }
 
 fn show_gauges(store: &Store) {
-    let set = |gauge: &crate::runtime::metrics::Gauge, n: u64| gauge.set(n.try_into().unwrap_or(i64::MAX));
+    let set = |gauge: &crate::runtime::metrics::Gauge, n: u64| {
+        gauge.set(n.try_into().unwrap_or(i64::MAX))
+    };
     set(&store.meters.active_bytes, store.active_len.load(Ordering::Relaxed));
     set(&store.meters.volumes, store.volumes.rows().len() as u64);
     set(&store.meters.volumes_open, store.volumes.open_count() as u64);
@@ -361,7 +364,8 @@ impl StateTable for SledEngine {
                 || entry.as_ref().is_some_and(|e| e.value.len() > STATE_VALUE_BYTES)
         };
         if changes.iter().any(too_large) {
-            let what = format!("an entry has at most {STATE_KEY_BYTES} + {STATE_VALUE_BYTES} bytes");
+            let what =
+                format!("an entry has at most {STATE_KEY_BYTES} + {STATE_VALUE_BYTES} bytes");
             return Err(EngineError::Unavailable(what));
         }
         let change = |(key, entry): (StateKey, Option<StateEntry>)| Change {

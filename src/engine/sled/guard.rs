@@ -56,10 +56,12 @@ pub(super) fn inspect(dir: &Path) -> Result<walk::Walk, EngineError> {
     }
     let walk = walk::walk(&file, SEGMENT_BYTES).map_err(|e| disk::at(&file, &e))?;
     match &walk.verdict {
-        walk::Verdict::Damaged { at, what, bytes_behind, .. } => Err(EngineError::Damaged(format!(
-            "{} at byte {at}: {what}; {bytes_behind} bytes of intact log lie behind it",
-            file.display()
-        ))),
+        walk::Verdict::Damaged { at, what, bytes_behind, .. } => {
+            Err(EngineError::Damaged(format!(
+                "{} at byte {at}: {what}; {bytes_behind} bytes of intact log lie behind it",
+                file.display()
+            )))
+        }
         _ => Ok(walk),
     }
 }

@@ -10,7 +10,10 @@ use super::{
     store::{MIN_ROLL_BYTES, Store},
     volume::VolumeId,
 };
-use crate::{domain::Offset, engine::{EngineError, Health}};
+use crate::{
+    domain::Offset,
+    engine::{EngineError, Health},
+};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -80,7 +83,8 @@ fn round(store: &Store) {
     store.roll.bytes.store(store.roll_bytes(), Ordering::Relaxed);
     store.table.write().expire(now, EXPIRE);
     let Some(row) = store.volumes.active_id().and_then(|id| store.volumes.row(id)) else { return };
-    let long = store.active_len.load(Ordering::Relaxed) >= MIN_ROLL_BYTES.min(store.config.roll_bytes);
+    let long =
+        store.active_len.load(Ordering::Relaxed) >= MIN_ROLL_BYTES.min(store.config.roll_bytes);
     let old = store.roll_age().is_some_and(|age| now.since(row.created) >= age);
     if long && (old || active_is_dead(store)) {
         store.roll.now.store(true, Ordering::Relaxed);

@@ -19,6 +19,8 @@ pub(super) const UNDER_WAY: &[u8] = b"A";
 
 /// An index key's length, bytes.
 pub(super) const INDEX_LEN: usize = 17;
+/// A state key's length, bytes.
+pub(super) const STATE_LEN: usize = 11;
 /// A record key's length, bytes.
 pub(super) const RECORD_LEN: usize = 19;
 
@@ -85,7 +87,7 @@ pub(super) fn parse_index(key: &[u8]) -> Option<(Place, Offset)> {
 }
 
 /// The key of part `part` of the state changes of commit `sequence`.
-pub(super) fn state(sequence: u64, part: u16) -> [u8; 11] {
+pub(super) fn state(sequence: u64, part: u16) -> [u8; STATE_LEN] {
     let mut key = [0; 11];
     key[0] = STATE;
     key[1..9].copy_from_slice(&sequence.to_be_bytes());
@@ -95,7 +97,7 @@ pub(super) fn state(sequence: u64, part: u16) -> [u8; 11] {
 
 /// Reads a state key back: its sequence.
 pub(super) fn parse_state(key: &[u8]) -> Option<u64> {
-    let key: &[u8; 11] = key.try_into().ok()?;
+    let key: &[u8; STATE_LEN] = key.try_into().ok()?;
     (key[0] == STATE).then_some(())?;
     Some(u64::from_be_bytes(key[1..9].try_into().ok()?))
 }

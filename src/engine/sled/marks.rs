@@ -4,11 +4,7 @@
 //!
 //! Text, one JSON object on the first line and its CRC-32 on the second.
 
-use super::{
-    disk,
-    keys::Place,
-    volume::VolumeId,
-};
+use super::{disk, keys::Place, volume::VolumeId};
 use crate::{
     domain::{Offset, PartitionId, TopicId},
     engine::EngineError,
@@ -101,8 +97,7 @@ mod tests {
         assert_eq!(Marks::load(&path).unwrap(), None);
         let place = Place { topic: TopicId(3), partition: PartitionId(1) };
         let clean = CleanStop { meta_len: 5, active: VolumeId(2), active_len: 9 };
-        let marks =
-            Marks { format: 1, clean: Some(clean), tails: [(place, Offset(17))].into() };
+        let marks = Marks { format: 1, clean: Some(clean), tails: [(place, Offset(17))].into() };
         marks.store(&path).unwrap();
         assert_eq!(Marks::load(&path).unwrap(), Some(marks));
         let whole = fs::read(&path).unwrap();

@@ -73,6 +73,9 @@ pub(super) struct VolumeRow {
     pub(super) bytes: u64,
 }
 
+/// A partition's start, and how far it was moved by a call.
+pub(super) type Start = (Offset, Offset);
+
 /// Changes to the catalogue that are made together.
 #[derive(Default)]
 pub(super) struct Change(::sled::Batch);
@@ -150,7 +153,8 @@ impl Change {
 
     pub(super) fn epochs(&mut self, place: Place, epochs: &[EpochStart]) {
         let kept = &epochs[epochs.len().saturating_sub(MAX_EPOCHS)..];
-        let row = |e: &EpochStart| [&e.epoch.0.to_be_bytes()[..], &e.first.0.to_be_bytes()].concat();
+        let row =
+            |e: &EpochStart| [&e.epoch.0.to_be_bytes()[..], &e.first.0.to_be_bytes()].concat();
         self.0.insert(placed(b'e', place), kept.iter().flat_map(row).collect::<Vec<u8>>());
     }
 
@@ -262,7 +266,7 @@ impl Meta {
     }
 
     /// Start and how far it was trimmed, by partition.
-    pub(super) fn starts(&self) -> Result<Vec<(Place, (Offset, Offset))>, EngineError> {
+    pub(super) fn starts(&self) -> Result<Vec<(Place, Start)>, EngineError> {
         let read = |(key, value): (::sled::IVec, ::sled::IVec)| {
             let place = place_of(&key).ok_or_else(|| bad("a start's key"))?;
             let value: [u8; 16] = value[..].try_into().map_err(|_| bad("a start"))?;

@@ -241,7 +241,9 @@ impl Opening<'_> {
             let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
             if name.ends_with(".new") {
                 disk::remove_dir(&path)?;
-            } else if let Some(id) = name.parse().ok().map(VolumeId).filter(|i| i.to_string() == name) {
+            } else if let Some(id) =
+                name.parse().ok().map(VolumeId).filter(|i| i.to_string() == name)
+            {
                 there.insert(id);
             } else {
                 let what = format!("{} is not of this store", path.display());
@@ -275,7 +277,6 @@ impl Opening<'_> {
     }
 
     /// Looks at the volumes that were not sealed and opens them.
-    #[expect(clippy::type_complexity, reason = "the pair is taken apart at once")]
     fn unsealed(
         &mut self,
         rows: &BTreeMap<VolumeId, VolumeRow>,
@@ -303,8 +304,9 @@ impl Opening<'_> {
                 sealing.insert(*id, Arc::new(volume));
             }
         }
-        let active = active
-            .ok_or_else(|| EngineError::Damaged("the catalogue lists no active volume".to_owned()))?;
+        let active = active.ok_or_else(|| {
+            EngineError::Damaged("the catalogue lists no active volume".to_owned())
+        })?;
         Ok((active, sealing))
     }
 
@@ -395,8 +397,7 @@ impl Loaded {
         let sealed_end = shared.extents.last().map_or(Offset::ZERO, |e| e.end);
         let epoch_first = shared.epochs.last().map_or(Offset::ZERO, |e| e.first);
         let mut next = sealed_end.max(shared.start).max(epoch_first);
-        let mut last_append =
-            shared.extents.last().map_or(Timestamp::MIN, |e| e.last_append);
+        let mut last_append = shared.extents.last().map_or(Timestamp::MIN, |e| e.last_append);
         let mut head = super::catalog::WriteHead::default();
         for volume in unsealed {
             let (part, found) = recover::scan(volume, place, next)?;

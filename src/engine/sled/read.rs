@@ -139,7 +139,8 @@ fn search(
     index.retain(|e| (extent.first..extent.end).contains(&e.offset));
     // The last entry before which everything is older than `time`.
     let before = index.partition_point(|e| e.newest_before < time);
-    let hint = before.checked_sub(1).and_then(|at| index.get(at)).map_or(extent.first, |e| e.offset);
+    let hint =
+        before.checked_sub(1).and_then(|at| index.get(at)).map_or(extent.first, |e| e.offset);
     let mut next = hint.max(shared.start).max(extent.first);
     let end = extent.end.min(shared.tail);
     while next < end {

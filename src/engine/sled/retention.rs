@@ -12,7 +12,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 /// to within a tenth of the time and an eighth of the size, at which the
 /// active volume is rolled; nothing goes too early.
 pub(super) fn retained_start(shared: &Shared, config: &TopicConfig, now: Timestamp) -> Offset {
-    let by_time = config.retention_ms.map(|ms| by_time(shared, now.minus(Duration::from_millis(ms))));
+    let by_time =
+        config.retention_ms.map(|ms| by_time(shared, now.minus(Duration::from_millis(ms))));
     let by_bytes = config.retention_bytes.map(|bytes| by_bytes(shared, bytes));
     let start = shared.start.max(by_time.unwrap_or_default()).max(by_bytes.unwrap_or_default());
     start.min(shared.tail)
@@ -80,7 +81,8 @@ const SMALL_VOLUMES: usize = 8;
 pub(super) fn worth_copying(sealed: &[(VolumeId, u64, u64)], roll_bytes: u64) -> Vec<VolumeId> {
     let dead = |(_, live, all): &(VolumeId, u64, u64)| mostly_dead(*live, *all);
     let small = |(_, live, _): &(VolumeId, u64, u64)| *live < roll_bytes / 16;
-    let due = sealed.iter().any(dead) || sealed.iter().filter(|v| small(v)).count() >= SMALL_VOLUMES;
+    let due =
+        sealed.iter().any(dead) || sealed.iter().filter(|v| small(v)).count() >= SMALL_VOLUMES;
     if !due {
         return vec![];
     }
@@ -97,7 +99,10 @@ pub(super) fn worth_copying(sealed: &[(VolumeId, u64, u64)], roll_bytes: u64) ->
 
 #[cfg(test)]
 mod tests {
-    use super::super::{catalog::ActivePart, volume::{Extent, IndexEntry}};
+    use super::super::{
+        catalog::ActivePart,
+        volume::{Extent, IndexEntry},
+    };
     use super::*;
 
     fn at(ms: i64) -> Timestamp {
@@ -126,8 +131,10 @@ mod tests {
             appended: at(offset as i64),
             bytes_before: (offset - 200) * 10,
         };
-        shared.active =
-            ActivePart { extent: extent(3, 200, 300), index: [200, 220, 240, 260].map(entry).into() };
+        shared.active = ActivePart {
+            extent: extent(3, 200, 300),
+            index: [200, 220, 240, 260].map(entry).into(),
+        };
         shared.tail = Offset(300);
         shared
     }
@@ -168,10 +175,10 @@ mod tests {
     fn dead_and_small_volumes_are_put_together_within_bounds() {
         let v = |id, live, all| (VolumeId(id), live, all);
         assert_eq!(worth_copying(&[v(1, 90, 100), v(2, 50, 100)], 160), []);
-        assert_eq!(worth_copying(&[v(1, 9, 9), v(2, 20, 100), v(3, 70, 100)], 160), [
-            VolumeId(1),
-            VolumeId(2)
-        ]);
+        assert_eq!(
+            worth_copying(&[v(1, 9, 9), v(2, 20, 100), v(3, 70, 100)], 160),
+            [VolumeId(1), VolumeId(2)]
+        );
         let small: Vec<_> = (0..8).map(|id| v(id, 5, 5)).collect();
         assert_eq!(worth_copying(&small[..7], 160), []);
         assert_eq!(worth_copying(&small, 160).len(), 8);

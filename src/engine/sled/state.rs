@@ -111,10 +111,10 @@ impl Table {
 
     /// The whole table as the file `state` holds it.
     pub(super) fn snapshot(&self) -> Vec<u8> {
-        let all = self.entries.iter().map(|(key, entry)| Change {
-            key: key.clone(),
-            entry: Some(entry.clone()),
-        });
+        let all = self
+            .entries
+            .iter()
+            .map(|(key, entry)| Change { key: key.clone(), entry: Some(entry.clone()) });
         let mut out = vec![0; 4];
         for change in all {
             put(&mut out, &change);
@@ -211,8 +211,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn change() -> impl Strategy<Value = Change> {
-        let entry = (proptest::collection::vec(any::<u8>(), 0..9_000), proptest::option::of(0i64..99))
-            .prop_map(|(value, at)| Entry { value: value.into(), expires: at.map(Timestamp::from_millis) });
+        let entry =
+            (proptest::collection::vec(any::<u8>(), 0..9_000), proptest::option::of(0i64..99))
+                .prop_map(|(value, at)| Entry {
+                    value: value.into(),
+                    expires: at.map(Timestamp::from_millis),
+                });
         ("[a-c]{1,2}", proptest::option::of(entry))
             .prop_map(|(key, entry)| Change { key: raw_key("t", key.as_bytes()), entry })
     }

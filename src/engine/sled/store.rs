@@ -198,7 +198,8 @@ impl Store {
     /// The age at which the active volume is rolled: a tenth of the shortest
     /// time retention.
     pub(super) fn roll_age(&self) -> Option<Duration> {
-        let retention = |t: &std::sync::Arc<super::catalog::TopicState>| t.topic().config.retention_ms;
+        let retention =
+            |t: &std::sync::Arc<super::catalog::TopicState>| t.topic().config.retention_ms;
         let least = self.catalog.all().iter().filter_map(retention).min()?;
         Some(Duration::from_millis(least / 10))
     }

@@ -168,8 +168,7 @@ pub(super) fn decode(
         }
         unpack(&head, &whole)?
     };
-    let batch =
-        RecordBatch { base: head.base, count: head.count, appended: head.appended, body };
+    let batch = RecordBatch { base: head.base, count: head.count, appended: head.appended, body };
     Ok((head, batch))
 }
 

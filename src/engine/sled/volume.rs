@@ -16,7 +16,14 @@ use std::{
     fmt,
     fs::File,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
+
+/// A sealed volume through which so much was read is closed and opened anew,
+/// which takes milliseconds. sled's cache lets each of its 256 parts hold what
+/// 64 accesses brought in before it looks at its size: hundreds of megabytes
+/// with nodes of a quarter of one.
+const STUFFED_BYTES: u64 = 48 << 20;
 
 /// A volume's number; the newest has the highest, copies aside.
 #[derive(
@@ -125,12 +132,17 @@ impl IndexEntry {
     }
 }
 
+/// A key of the state table's changes, and the packed changes.
+pub(super) type StateRow = ([u8; keys::STATE_LEN], Vec<u8>);
+
 /// An open volume.
 pub(super) struct Volume {
     pub(super) id: VolumeId,
     db: ::sled::Db,
     log: File,
     path: PathBuf,
+    /// Bytes of values that were read since it was opened.
+    read: AtomicU64,
 }
 
 impl Volume {
@@ -143,7 +155,7 @@ impl Volume {
         let db = guard::open(dir, opening)?;
         let path = dir.join("db");
         let log = File::open(&path).map_err(|e| disk::at(&path, &e))?;
-        Ok(Volume { id, db, log, path })
+        Ok(Volume { id, db, log, path, read: AtomicU64::new(0) })
     }
 
     /// How the active volume is opened.
@@ -190,6 +202,12 @@ impl Volume {
         })
     }
 
+    /// Whether so much was read that sled's cache holds more than it should:
+    /// it counts what it holds only now and then.
+    pub(super) fn is_stuffed(&self) -> bool {
+        self.read.load(Ordering::Relaxed) > STUFFED_BYTES
+    }
+
     /// The length of the volume's log, bytes.
     pub(super) fn len(&self) -> u64 {
         self.log.metadata().map_or(0, |m| m.len())
@@ -207,6 +225,7 @@ impl Volume {
             let Some((key, bytes)) = found.transpose().map_err(|e| guard::error(&e))? else {
                 return Ok(None);
             };
+            self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             let damaged = |what| self.damaged(place, offset, what);
             let (_, last, chunk) =
                 keys::parse_record(&key).ok_or_else(|| damaged("a malformed key".to_owned()))?;
@@ -237,10 +256,11 @@ impl Volume {
     /// a bounded number at a time: sequence and packed changes.
     pub(super) fn state_changes(
         &self,
-        after: Option<[u8; 11]>,
-    ) -> Result<Vec<([u8; 11], Vec<u8>)>, EngineError> {
+        after: Option<[u8; keys::STATE_LEN]>,
+    ) -> Result<Vec<StateRow>, EngineError> {
         guard::catch(|| {
-            let from = after.map_or_else(|| keys::state(0, 0).to_vec(), |key| [&key[..], &[0]].concat());
+            let from =
+                after.map_or_else(|| keys::state(0, 0).to_vec(), |key| [&key[..], &[0]].concat());
             let to = keys::state(u64::MAX, u16::MAX).to_vec();
             let mut rows = vec![];
             for row in self.db.range(from..=to).take(64) {

@@ -285,6 +285,10 @@ impl Inner {
         }
         self.clock += 1;
         let open = self.open.get_mut(&id)?;
+        if open.volume.is_stuffed() {
+            // Not given out any more: opened anew once the last is done.
+            return None;
+        }
         open.used = self.clock;
         Some(open.volume.clone())
     }
@@ -297,6 +301,14 @@ impl Inner {
     fn place_for(&mut self, id: VolumeId, most: usize) -> Room {
         if self.busy.contains(&id) || self.opening.contains(&id) {
             return Room::Wait;
+        }
+        if self.open.contains_key(&id) {
+            let idle = self.users(id) == 0;
+            return if idle {
+                Room::Free(self.open.remove(&id).map(|o| o.volume))
+            } else {
+                Room::Wait
+            };
         }
         if self.open.len() + self.opening.len() < most.max(1) {
             return Room::Free(None);

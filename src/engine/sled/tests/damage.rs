@@ -74,7 +74,8 @@ async fn survives(home: &Home, values: &[Vec<u8>], what: &str, hurt: impl FnOnce
     let hurt_home = Home { config: home.config.clone(), ..Home::new() };
     let data = hurt_home.dir.path().join("data");
     copy(home.data(), &data);
-    let hurt_home = Home { config: SledConfig { data_dir: data.clone(), ..home.config.clone() }, ..hurt_home };
+    let hurt_home =
+        Home { config: SledConfig { data_dir: data.clone(), ..home.config.clone() }, ..hurt_home };
     hurt(&data);
     match look(&hurt_home).await {
         Ok(read) => {
@@ -158,9 +159,9 @@ async fn a_lost_tail_is_refused_until_it_is_accepted() {
     let left = read_all(&engine, &topic, 0, 0).await;
     assert_eq!(left, values[..left.len()]);
     engine.close().await;
-    let kept = fs::read_dir(home.data()).unwrap().any(|e| {
-        e.unwrap().file_name().to_string_lossy().starts_with("lost-")
-    });
+    let kept = fs::read_dir(home.data())
+        .unwrap()
+        .any(|e| e.unwrap().file_name().to_string_lossy().starts_with("lost-"));
     assert!(kept, "the damaged volume was copied first");
 }
 

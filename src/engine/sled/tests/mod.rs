@@ -78,8 +78,10 @@ impl Home {
     }
 
     fn volumes(&self) -> Vec<std::path::PathBuf> {
-        let mut all: Vec<_> =
-            std::fs::read_dir(self.data().join("vol")).unwrap().map(|e| e.unwrap().path()).collect();
+        let mut all: Vec<_> = std::fs::read_dir(self.data().join("vol"))
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .collect();
         all.sort();
         all
     }

@@ -4,7 +4,12 @@ use super::*;
 use crate::engine::sled::{check, meta::VolumeState};
 
 /// Publishes `megabytes` of noise to partition 0 and returns the values.
-async fn fill(engine: &SledEngine, topic: &Arc<Topic>, partition: u32, megabytes: u64) -> Vec<Vec<u8>> {
+async fn fill(
+    engine: &SledEngine,
+    topic: &Arc<Topic>,
+    partition: u32,
+    megabytes: u64,
+) -> Vec<Vec<u8>> {
     let mut all = vec![];
     for i in 0..megabytes * 4 {
         let values: Vec<_> = (0..256).map(|j| noise(i * 256 + j, 1_000)).collect();

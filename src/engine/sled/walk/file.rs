@@ -25,21 +25,14 @@ impl LogFile {
     pub(super) fn open(path: &Path, size: usize) -> io::Result<Self> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
-        Ok(Self {
-            file,
-            length,
-            size,
-            segment: Vec::with_capacity(size),
-        })
+        Ok(Self { file, length, size, segment: Vec::with_capacity(size) })
     }
 
     /// Reads the place at `at`, up to the file's end, into `segment`.
     pub(super) fn load(&mut self, at: u64) -> io::Result<()> {
         self.segment.clear();
         self.file.seek(SeekFrom::Start(at))?;
-        (&mut self.file)
-            .take(self.size as u64)
-            .read_to_end(&mut self.segment)?;
+        (&mut self.file).take(self.size as u64).read_to_end(&mut self.segment)?;
         Ok(())
     }
 
@@ -105,12 +98,7 @@ impl LogFile {
         super::segment::hunt(&self.segment, SEGMENT_HEADER, |_, message| {
             bytes_behind += message.size as u64
         });
-        Ok(Stop::Fault(Fault {
-            at,
-            lsn,
-            what: what.to_owned(),
-            bytes_behind,
-        }))
+        Ok(Stop::Fault(Fault { at, lsn, what: what.to_owned(), bytes_behind }))
     }
 }
 

@@ -47,13 +47,7 @@ fn altered_length(message: &[u8], number: u64) -> bool {
 
 /// Whether a checksum that differs by `difference` is explained by one byte: of itself, or of the `covered` bytes.
 fn single_byte(difference: u32, covered: usize) -> bool {
-    if difference
-        .to_le_bytes()
-        .iter()
-        .filter(|byte| **byte != 0)
-        .count()
-        == 1
-    {
+    if difference.to_le_bytes().iter().filter(|byte| **byte != 0).count() == 1 {
         return true;
     }
     let table = table();
@@ -79,13 +73,12 @@ fn single_byte(difference: u32, covered: usize) -> bool {
 fn table() -> [u32; 256] {
     let mut table = [0; 256];
     for (value, entry) in (0_u32..).zip(&mut table) {
-        *entry = (0..8).fold(value, |crc, _| {
-            if crc & 1 == 1 {
-                crc >> 1 ^ 0xEDB8_8320
-            } else {
-                crc >> 1
-            }
-        });
+        *entry = (0..8).fold(
+            value,
+            |crc, _| {
+                if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 }
+            },
+        );
     }
     table
 }

@@ -83,10 +83,7 @@ impl SegmentHeader {
         if u32_at(bytes, 0) ^ u32::MAX != crc32fast::hash(&bytes[4..]) {
             return Self::Bad;
         }
-        Self::Good {
-            lsn: i64_at(bytes, 4) ^ i64::MAX,
-            stable: i64_at(bytes, 12) ^ i64::MAX,
-        }
+        Self::Good { lsn: i64_at(bytes, 4) ^ i64::MAX, stable: i64_at(bytes, 12) ^ i64::MAX }
     }
 }
 
@@ -163,17 +160,8 @@ impl MessageHeader {
         let kind = *bytes.get(4)?;
         let mut rest = &bytes[5..];
         let (body, number, page) = (varint(&mut rest)?, varint(&mut rest)?, varint(&mut rest)?);
-        let body = usize::try_from(body)
-            .ok()
-            .filter(|body| *body <= bytes.len())?;
-        Some(Self {
-            crc,
-            kind,
-            body,
-            number,
-            page,
-            bytes: bytes.len() - rest.len(),
-        })
+        let body = usize::try_from(body).ok().filter(|body| *body <= bytes.len())?;
+        Some(Self { crc, kind, body, number, page, bytes: bytes.len() - rest.len() })
     }
 
     /// Bytes of the whole message.
@@ -219,10 +207,7 @@ pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
         [] => u64::from(first),
         [low] => 240 + 256 * (u64::from(first) - 241) + u64::from(low),
         [high, low] => 2288 + 256 * u64::from(high) + u64::from(low),
-        _ => rest
-            .iter()
-            .rev()
-            .fold(0, |value, byte| value << 8 | u64::from(*byte)),
+        _ => rest.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)),
     })
 }
 

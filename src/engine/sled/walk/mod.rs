@@ -90,10 +90,8 @@ pub enum Verdict {
 /// bytes without a snapshot is [`Verdict::Whole`], with no messages.
 pub fn walk(db_file: &Path, segment_size: usize) -> io::Result<Walk> {
     let mut replay = Replay::open(db_file, segment_size)?;
-    let directory = db_file
-        .parent()
-        .filter(|path| !path.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let directory =
+        db_file.parent().filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let result = match Snapshot::newest(directory)? {
         Ok(snapshot) => replay.run(&snapshot.unwrap_or_default()),
         Err(name) => Err(Stop::Fault(Fault {
@@ -106,30 +104,14 @@ pub fn walk(db_file: &Path, segment_size: usize) -> io::Result<Walk> {
         })),
     };
     let (end_lsn, verdict) = match result {
-        Ok(tip) if tip.torn => (
-            tip.lsn,
-            Verdict::TornTail {
-                at: tip.at,
-                lsn: tip.lsn,
-                dropped: tip.dropped,
-            },
-        ),
+        Ok(tip) if tip.torn => {
+            (tip.lsn, Verdict::TornTail { at: tip.at, lsn: tip.lsn, dropped: tip.dropped })
+        }
         Ok(tip) => (tip.lsn, Verdict::Whole),
         Err(Stop::Io(error)) => return Err(error),
-        Err(Stop::Fault(Fault {
-            at,
-            lsn,
-            what,
-            bytes_behind,
-        })) => (
-            -1,
-            Verdict::Damaged {
-                at,
-                lsn,
-                what,
-                bytes_behind,
-            },
-        ),
+        Err(Stop::Fault(Fault { at, lsn, what, bytes_behind })) => {
+            (-1, Verdict::Damaged { at, lsn, what, bytes_behind })
+        }
     };
     Ok(Walk {
         segments: replay.tally.segments,

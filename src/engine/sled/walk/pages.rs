@@ -36,26 +36,12 @@ struct Batch {
 impl Pages {
     /// The table that a snapshot holds.
     pub(super) fn new(snapshot: &Snapshot) -> Self {
-        let mut pages = Self {
-            count: snapshot.pages,
-            ..Self::default()
-        };
+        let mut pages = Self { count: snapshot.pages, ..Self::default() };
         for page in 0..snapshot.pages {
-            pages.table.insert(
-                page,
-                Page {
-                    based: true,
-                    references: Vec::new(),
-                },
-            );
+            pages.table.insert(page, Page { based: true, references: Vec::new() });
         }
         for reference in &snapshot.references {
-            pages
-                .table
-                .entry(reference.page)
-                .or_default()
-                .references
-                .push(*reference);
+            pages.table.entry(reference.page).or_default().references.push(*reference);
         }
         pages
     }
@@ -67,11 +53,9 @@ impl Pages {
         }
         match message.effect {
             Effect::Skip | Effect::Cap => {}
-            Effect::Batch(last) => self.batches.push(Batch {
-                lsn,
-                last,
-                waiting: self.waiting.len(),
-            }),
+            Effect::Batch(last) => {
+                self.batches.push(Batch { lsn, last, waiting: self.waiting.len() })
+            }
             effect @ (Effect::Replace | Effect::Link) => self.waiting.push((message.page, effect)),
         }
     }
@@ -92,10 +76,7 @@ impl Pages {
         for (number, effect) in std::mem::take(&mut self.waiting) {
             let page = self.table.entry(number).or_default();
             if effect == Effect::Replace {
-                *page = Page {
-                    based: true,
-                    references: Vec::new(),
-                };
+                *page = Page { based: true, references: Vec::new() };
             }
             // A link to nothing is passed over by replay as well: its page's base was moved, and comes later.
             if page.based {
@@ -106,12 +87,8 @@ impl Pages {
 
     /// A page that has no state though it should.
     pub(super) fn orphan(&self) -> Option<u64> {
-        let unbased = self
-            .table
-            .iter()
-            .filter(|(_, page)| !page.based)
-            .map(|(number, _)| *number)
-            .min();
+        let unbased =
+            self.table.iter().filter(|(_, page)| !page.based).map(|(number, _)| *number).min();
         let based = self.table.values().filter(|page| page.based).count();
         if u64::try_from(based).is_ok_and(|based| based == self.count) {
             return unbased;
@@ -121,12 +98,8 @@ impl Pages {
 
     /// The states that the snapshot alone holds, by offset.
     pub(super) fn references(&self) -> Vec<Reference> {
-        let mut all: Vec<Reference> = self
-            .table
-            .values()
-            .flat_map(|page| &page.references)
-            .copied()
-            .collect();
+        let mut all: Vec<Reference> =
+            self.table.values().flat_map(|page| &page.references).copied().collect();
         all.sort_unstable_by_key(|reference| reference.at);
         all
     }

@@ -43,10 +43,7 @@ struct Ground {
 impl Replay {
     /// Opens the log.
     pub(super) fn open(db_file: &Path, segment_size: usize) -> io::Result<Self> {
-        Ok(Self {
-            log: LogFile::open(db_file, segment_size)?,
-            tally: Tally::default(),
-        })
+        Ok(Self { log: LogFile::open(db_file, segment_size)?, tally: Tally::default() })
     }
 
     /// Replays the log behind `snapshot`.
@@ -54,11 +51,7 @@ impl Replay {
         let next = snapshot.next_lsn.unwrap_or(0);
         let replay_from = self.base(next);
         let survey = self.log.survey(replay_from)?;
-        let stable = survey
-            .segments
-            .values()
-            .map(|place| place.stable)
-            .fold(next - 1, i64::max);
+        let stable = survey.segments.values().map(|place| place.stable).fold(next - 1, i64::max);
         let ground = Ground {
             tail: self.base(stable).max(replay_from),
             survey,
@@ -146,12 +139,7 @@ impl Replay {
         at: usize,
         torn: bool,
     ) -> Result<Tip, Stop> {
-        let spot = Tip {
-            at: place.at + at as u64,
-            lsn: lsn + at as i64,
-            torn,
-            dropped: 0,
-        };
+        let spot = Tip { at: place.at + at as u64, lsn: lsn + at as i64, torn, dropped: 0 };
         let behind = self.behind(lsn, at);
         let rest = &self.log.segment[at.min(self.log.segment.len())..];
         let begun = MessageHeader::read(rest).is_some_and(|header| {
@@ -167,11 +155,7 @@ impl Replay {
         if spot.lsn <= ground.stable || altered {
             return Err(bad_message(spot.at, spot.lsn, dropped));
         }
-        Ok(Tip {
-            torn: torn || begun || dropped > 0 || later.segments,
-            dropped,
-            ..spot
-        })
+        Ok(Tip { torn: torn || begun || dropped > 0 || later.segments, dropped, ..spot })
     }
 
     /// Judges the end of the log before the segment `lsn`, of which nothing is there.
@@ -179,18 +163,11 @@ impl Replay {
         let later = self.later(ground, lsn)?;
         let at = self.log.length;
         if lsn <= ground.stable {
-            let what = format!(
-                "the log ends at {lsn}, though it was written up to {}",
-                ground.stable
-            );
+            let what =
+                format!("the log ends at {lsn}, though it was written up to {}", ground.stable);
             return Err(fault(at, lsn, what, later.bytes));
         }
-        Ok(Tip {
-            at,
-            lsn,
-            torn: torn || later.segments,
-            dropped: later.bytes,
-        })
+        Ok(Tip { at, lsn, torn: torn || later.segments, dropped: later.bytes })
     }
 
     /// What lies behind offset `at` of the loaded segment `lsn`.
@@ -243,12 +220,7 @@ impl Replay {
                 dropped,
             ));
         }
-        Ok(Tip {
-            at,
-            lsn,
-            torn: true,
-            dropped,
-        })
+        Ok(Tip { at, lsn, torn: true, dropped })
     }
 
     /// Judges the places without a header.
@@ -273,12 +245,7 @@ impl Replay {
                 }
             });
             if let Some(lsn) = lost {
-                return Err(fault(
-                    at,
-                    lsn,
-                    "the header of a segment is cleared".to_owned(),
-                    bytes,
-                ));
+                return Err(fault(at, lsn, "the header of a segment is cleared".to_owned(), bytes));
             }
             if !found {
                 empty.push(at);
@@ -298,23 +265,14 @@ impl Replay {
         };
         let segments = &ground.survey.segments;
         let newest_place = segments.range(next..).map(|(_, place)| place.at).max();
-        let lost: Vec<u64> = empty
-            .iter()
-            .copied()
-            .filter(|at| Some(*at) < newest_place)
-            .collect();
+        let lost: Vec<u64> = empty.iter().copied().filter(|at| Some(*at) < newest_place).collect();
         let in_tail = segments.range(ground.tail..).count() as i64;
-        let last = segments
-            .last_key_value()
-            .map_or(ground.tail, |(lsn, _)| *lsn);
+        let last = segments.last_key_value().map_or(ground.tail, |(lsn, _)| *lsn);
         let being_written = (last - ground.tail) / self.log.size as i64 + 1 - in_tail;
         match lost.first() {
-            Some(&at) if lost.len() as i64 > being_written + FREED_AHEAD => Err(fault(
-                at,
-                -1,
-                "a segment is cleared that was in use".to_owned(),
-                0,
-            )),
+            Some(&at) if lost.len() as i64 > being_written + FREED_AHEAD => {
+                Err(fault(at, -1, "a segment is cleared that was in use".to_owned(), 0))
+            }
             _ => Ok(()),
         }
     }
@@ -371,10 +329,5 @@ fn bad_message(at: u64, lsn: i64, bytes_behind: u64) -> Stop {
 }
 
 fn fault(at: u64, lsn: i64, what: String, bytes_behind: u64) -> Stop {
-    Stop::Fault(Fault {
-        at,
-        lsn,
-        what,
-        bytes_behind,
-    })
+    Stop::Fault(Fault { at, lsn, what, bytes_behind })
 }

@@ -27,11 +27,7 @@ pub(super) fn forward(
         let Some(message) = Message::read(segment, at).filter(|message| message.number == number)
         else {
             // Recovery does not go on in a segment with exactly this much room left, and leaves no cap either.
-            return if at + RED_ZONE == size {
-                End::Full
-            } else {
-                End::At(at)
-            };
+            return if at + RED_ZONE == size { End::Full } else { End::At(at) };
         };
         visit(at, &message);
         if message.effect == Effect::Cap {
@@ -62,9 +58,9 @@ pub(super) fn hunt(segment: &[u8], from: usize, mut visit: impl FnMut(usize, &Me
 /// How many bytes were checksummed in vain at the start of `bytes`.
 fn cost(bytes: &[u8]) -> usize {
     match bytes.get(4) {
-        Some(kind) if KINDS.contains(kind) => MessageHeader::read(bytes)
-            .map_or(0, |header| header.size())
-            .min(bytes.len()),
+        Some(kind) if KINDS.contains(kind) => {
+            MessageHeader::read(bytes).map_or(0, |header| header.size()).min(bytes.len())
+        }
         _ => 0,
     }
 }

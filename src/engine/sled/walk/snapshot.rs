@@ -68,10 +68,7 @@ impl Snapshot {
         }
         let rest = &mut &*bytes;
         let shifted = eight_bytes(rest)?;
-        let mut snapshot = Self {
-            next_lsn: (shifted > 0).then(|| shifted - 1),
-            ..Self::default()
-        };
+        let mut snapshot = Self { next_lsn: (shifted > 0).then(|| shifted - 1), ..Self::default() };
         let _active_segment = varint(rest)?;
         while !rest.is_empty() {
             snapshot.page(rest)?;
@@ -89,11 +86,7 @@ impl Snapshot {
             let (lsn, at) = pointer(rest)?;
             let _size = varint(rest)?;
             if let Some(at) = at {
-                self.references.push(Reference {
-                    page: self.pages,
-                    lsn,
-                    at,
-                });
+                self.references.push(Reference { page: self.pages, lsn, at });
             }
         }
         Some(())

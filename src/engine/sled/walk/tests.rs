@@ -24,17 +24,9 @@ const CHILD: &str = "WALK_TEST_CHILD";
 fn a_closed_database_is_whole_and_ends_where_sled_goes_on() {
     let dir = TempDir::new().unwrap();
     for session in 0..4 {
-        churn(
-            &open(dir.path()).unwrap(),
-            &mut Random(100 + session),
-            6 << 20,
-        );
+        churn(&open(dir.path()).unwrap(), &mut Random(100 + session), 6 << 20);
         let found = check(dir.path());
-        assert_eq!(
-            found.verdict,
-            Verdict::Whole,
-            "session {session}: {found:?}"
-        );
+        assert_eq!(found.verdict, Verdict::Whole, "session {session}: {found:?}");
         assert!(found.bytes > 2 << 20, "{found:?}");
         drop(open_quiet(dir.path()).unwrap());
         assert_ends_where_sled_goes_on(dir.path(), &found);
@@ -66,18 +58,14 @@ fn a_killed_database_is_never_damaged() {
     let rounds = rounds(20);
     for round in 0..rounds {
         kill_a_writer(dir.path(), round);
-        for name in names(dir.path(), "snap.")
-            .into_iter()
-            .filter(|name| name.ends_with(".generating"))
+        for name in
+            names(dir.path(), "snap.").into_iter().filter(|name| name.ends_with(".generating"))
         {
             fs::remove_file(dir.path().join(name)).unwrap();
         }
         let copy = copied(dir.path());
         let found = check(copy.path());
-        assert!(
-            !matches!(found.verdict, Verdict::Damaged { .. }),
-            "round {round}: {found:?}"
-        );
+        assert!(!matches!(found.verdict, Verdict::Damaged { .. }), "round {round}: {found:?}");
         torn += u32::from(matches!(found.verdict, Verdict::TornTail { .. }));
         most = most.max(if let Verdict::TornTail { dropped, .. } = found.verdict {
             dropped
@@ -101,10 +89,8 @@ fn writer_to_be_killed() {
     let Ok(dir) = std::env::var(CHILD) else {
         return;
     };
-    let (dir, seed) = dir
-        .split_once(' ')
-        .map(|(seed, dir)| (Path::new(dir), seed.parse().unwrap()))
-        .unwrap();
+    let (dir, seed) =
+        dir.split_once(' ').map(|(seed, dir)| (Path::new(dir), seed.parse().unwrap())).unwrap();
     let db = open(dir).unwrap();
     let mut random = Random(seed);
     // Every third writer is a rough one: several threads and no flush, so that much is being written at once.
@@ -114,11 +100,8 @@ fn writer_to_be_killed() {
             std::thread::spawn(move || {
                 loop {
                     let size = random.below(16 << 10);
-                    db.insert(
-                        u64::to_be_bytes(random.below(500) as u64),
-                        random.bytes(size),
-                    )
-                    .unwrap();
+                    db.insert(u64::to_be_bytes(random.below(500) as u64), random.bytes(size))
+                        .unwrap();
                 }
             });
         }
@@ -227,10 +210,7 @@ fn a_bad_snapshot_is_damage_and_its_removal_costs_nothing() {
 #[test]
 fn a_missing_log_is_an_error_and_an_empty_one_behind_a_snapshot_damage() {
     let dir = TempDir::new().unwrap();
-    assert_eq!(
-        walk(&dir.path().join("db"), SEGMENT).unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(walk(&dir.path().join("db"), SEGMENT).unwrap_err().kind(), ErrorKind::NotFound);
     fs::write(dir.path().join("db"), []).unwrap();
     assert_eq!(check(dir.path()).verdict, Verdict::Whole);
     build(dir.path(), 4);
@@ -255,9 +235,7 @@ fn alter(name: &str, times: u64, change: impl Fn(&mut Vec<u8>, &mut Random) -> u
         fs::write(copy.path().join("db"), changed).unwrap();
         let found = check(copy.path());
         let damaged = matches!(found.verdict, Verdict::Damaged { .. });
-        let after = catch_unwind(AssertUnwindSafe(|| {
-            contents(open_quiet(copy.path()).unwrap())
-        }));
+        let after = catch_unwind(AssertUnwindSafe(|| contents(open_quiet(copy.path()).unwrap())));
         let lost = after.is_err() || after.is_ok_and(|after| after != before);
         match (lost, damaged) {
             (false, false) => harmless += 1,
@@ -295,11 +273,7 @@ fn kill_a_writer(dir: &Path, round: u64) {
     std::thread::sleep(Duration::from_millis(
         20 + Random(round + 1).below(if round.is_multiple_of(4) { 1500 } else { 300 }) as u64,
     ));
-    assert_eq!(
-        child.try_wait().unwrap(),
-        None,
-        "the writer has ended by itself"
-    );
+    assert_eq!(child.try_wait().unwrap(), None, "the writer has ended by itself");
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -328,11 +302,7 @@ fn changes(random: &mut Random) -> Batch {
         if random.below(6) == 0 {
             batch.remove(&key);
         } else {
-            let size = if random.below(4) == 0 {
-                200
-            } else {
-                random.below(16 << 10)
-            };
+            let size = if random.below(4) == 0 { 200 } else { random.below(16 << 10) };
             batch.insert(&key, random.bytes(size));
         }
     }
@@ -340,9 +310,7 @@ fn changes(random: &mut Random) -> Batch {
 }
 
 fn counter(db: &Db) -> u64 {
-    db.get("count")
-        .unwrap()
-        .map_or(0, |count| u64::from_be_bytes((*count).try_into().unwrap()))
+    db.get("count").unwrap().map_or(0, |count| u64::from_be_bytes((*count).try_into().unwrap()))
 }
 
 fn contents(db: Db) -> BTreeMap<Vec<u8>, Vec<u8>> {
@@ -362,10 +330,7 @@ fn open_quiet(dir: &Path) -> ::sled::Result<Db> {
 
 /// Straight after a drop, sled may still hold its lock on the file.
 fn open_with(dir: &Path, flush_every: Option<u64>) -> ::sled::Result<Db> {
-    let config = Config::new()
-        .path(dir)
-        .segment_size(SEGMENT)
-        .flush_every_ms(flush_every);
+    let config = Config::new().path(dir).segment_size(SEGMENT).flush_every_ms(flush_every);
     for _ in 0..500 {
         match config.open() {
             Err(error) if error.to_string().contains("lock") => {
@@ -383,14 +348,10 @@ fn check(dir: &Path) -> Walk {
 
 /// The snapshot that sled writes on opening is named for the lsn it goes on from, or for the cap before it.
 fn assert_ends_where_sled_goes_on(dir: &Path, found: &Walk) {
-    let newest = names(dir, "snap.")
-        .pop()
-        .map_or(0, |name| i64::from_str_radix(&name[5..], 16).unwrap());
+    let newest =
+        names(dir, "snap.").pop().map_or(0, |name| i64::from_str_radix(&name[5..], 16).unwrap());
     let next_segment = (newest as u64).next_multiple_of(SEGMENT as u64) as i64;
-    assert!(
-        [newest, next_segment].contains(&found.end_lsn),
-        "sled goes on at {newest}: {found:?}"
-    );
+    assert!([newest, next_segment].contains(&found.end_lsn), "sled goes on at {newest}: {found:?}");
 }
 
 fn names(dir: &Path, prefix: &str) -> Vec<String> {
@@ -435,10 +396,7 @@ fn newest_segment(log: &[u8]) -> (usize, usize) {
 }
 
 fn rounds(usual: u64) -> u64 {
-    std::env::var("WALK_ROUNDS")
-        .ok()
-        .and_then(|rounds| rounds.parse().ok())
-        .unwrap_or(usual)
+    usual
 }
 
 /// The xorshift generator: the same cases every time.
@@ -457,9 +415,6 @@ impl Random {
     }
 
     fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count.div_ceil(8))
-            .flat_map(|_| self.next().to_le_bytes())
-            .take(count)
-            .collect()
+        (0..count.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).take(count).collect()
     }
 }

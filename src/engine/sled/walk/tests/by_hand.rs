@@ -28,11 +28,7 @@ fn varints_are_read_as_the_table_says() {
     ];
     for (bytes, value) in cases {
         let rest = &mut &*bytes;
-        assert_eq!(
-            (varint(rest), rest.is_empty()),
-            (Some(value), true),
-            "{bytes:?}"
-        );
+        assert_eq!((varint(rest), rest.is_empty()), (Some(value), true), "{bytes:?}");
         assert_eq!(varint(&mut &bytes[..bytes.len() - 1]), None);
     }
 }
@@ -40,10 +36,7 @@ fn varints_are_read_as_the_table_says() {
 #[test]
 fn a_log_of_whole_segments_is_whole() {
     let found = judge(&[full(0, -1), full(1, 255), full(2, 511)]);
-    assert_eq!(
-        (found.verdict, found.end_lsn, found.segments),
-        (Verdict::Whole, 3 * 256, 3)
-    );
+    assert_eq!((found.verdict, found.end_lsn, found.segments), (Verdict::Whole, 3 * 256, 3));
 }
 
 #[test]
@@ -51,12 +44,7 @@ fn a_bad_message_below_the_stable_lsn_is_damage() {
     let mut log = [full(0, -1), full(1, 255), full(2, 511)];
     log[1][SEGMENT_HEADER..SEGMENT_HEADER + 60].fill(0);
     match judge(&log).verdict {
-        Verdict::Damaged {
-            at: 276,
-            lsn: 276,
-            bytes_behind,
-            ..
-        } => assert!(bytes_behind > 300),
+        Verdict::Damaged { at: 276, lsn: 276, bytes_behind, .. } => assert!(bytes_behind > 300),
         other => panic!("{other:?}"),
     }
 }
@@ -66,18 +54,11 @@ fn a_hole_above_the_stable_lsn_is_a_torn_tail_whatever_lies_behind() {
     let mut log = [full(0, -1), full(1, 255), full(2, 255), full(3, 255)];
     log[2][SEGMENT_HEADER..SEGMENT_HEADER + 60].fill(0);
     match judge(&log).verdict {
-        Verdict::TornTail {
-            at: 532,
-            lsn: 532,
-            dropped,
-        } => assert!(dropped > 200),
+        Verdict::TornTail { at: 532, lsn: 532, dropped } => assert!(dropped > 200),
         other => panic!("{other:?}"),
     }
     let found = judge(&[full(0, -1), full(1, 255), full(3, 255)]);
-    assert!(
-        matches!(found.verdict, Verdict::TornTail { lsn: 512, .. }),
-        "{found:?}"
-    );
+    assert!(matches!(found.verdict, Verdict::TornTail { lsn: 512, .. }), "{found:?}");
 }
 
 #[test]
@@ -107,15 +88,9 @@ fn a_half_written_message_is_not_an_altered_byte() {
 
 #[test]
 fn a_missing_segment_below_the_stable_lsn_was_freed_unless_the_log_ends_there() {
-    assert_eq!(
-        judge(&[full(3, 767), full(1, 255), full(2, 511)]).verdict,
-        Verdict::Whole
-    );
+    assert_eq!(judge(&[full(3, 767), full(1, 255), full(2, 511)]).verdict, Verdict::Whole);
     let found = judge(&[full(0, -1), full(1, 255), full(4, 767)]);
-    assert!(
-        matches!(found.verdict, Verdict::Damaged { lsn: 512, .. }),
-        "{found:?}"
-    );
+    assert!(matches!(found.verdict, Verdict::Damaged { lsn: 512, .. }), "{found:?}");
 }
 
 #[test]
@@ -126,10 +101,7 @@ fn a_freed_segment_that_is_being_written_anew_is_no_damage() {
     log[0][100..100 + new.len()].copy_from_slice(&new);
     let found = judge(&log);
     assert_eq!(
-        (
-            found.end_lsn,
-            matches!(found.verdict, Verdict::TornTail { .. })
-        ),
+        (found.end_lsn, matches!(found.verdict, Verdict::TornTail { .. })),
         (1024, true),
         "{found:?}"
     );
@@ -138,56 +110,32 @@ fn a_freed_segment_that_is_being_written_anew_is_no_damage() {
 #[test]
 fn a_batch_that_the_log_does_not_contain_to_its_end_is_cut() {
     let batch = |last: i64| message(BATCH, 1, 9, &last.to_le_bytes());
-    let log = |last| {
-        [
-            full(0, -1),
-            segment(1, 255, &[batch(last), message(NODE, 1, 0, &[1; 40])]),
-        ]
-    };
+    let log = |last| [full(0, -1), segment(1, 255, &[batch(last), message(NODE, 1, 0, &[1; 40])])];
     // 20 bytes of header, 16 of manifest, 48 of message.
     assert_eq!(judge(&log(256 + 83)).verdict, Verdict::Whole);
     let found = judge(&log(256 + 84));
     assert_eq!(
         (found.end_lsn, found.verdict),
-        (
-            276,
-            Verdict::TornTail {
-                at: 276,
-                lsn: 276,
-                dropped: 64
-            }
-        )
+        (276, Verdict::TornTail { at: 276, lsn: 276, dropped: 64 })
     );
 }
 
 #[test]
 fn a_page_with_changes_and_no_state_is_damage() {
-    let found = judge(&[segment(
-        0,
-        -1,
-        &[message(NODE, 0, 0, &[1; 40]), message(LINK, 0, 1, &[1; 40])],
-    )]);
-    assert!(
-        matches!(found.verdict, Verdict::Damaged { .. }),
-        "{found:?}"
-    );
+    let found =
+        judge(&[segment(0, -1, &[message(NODE, 0, 0, &[1; 40]), message(LINK, 0, 1, &[1; 40])])]);
+    assert!(matches!(found.verdict, Verdict::Damaged { .. }), "{found:?}");
 }
 
 #[test]
 fn a_header_that_is_neither_whole_nor_blank_is_damage() {
     let mut log = [full(0, -1), full(1, 255), full(2, 511)];
     log[1][13] ^= 1;
-    assert!(matches!(
-        judge(&log).verdict,
-        Verdict::Damaged { at: 256, .. }
-    ));
+    assert!(matches!(judge(&log).verdict, Verdict::Damaged { at: 256, .. }));
     log[1][..SEGMENT_HEADER].fill(0);
     assert!(matches!(judge(&log).verdict, Verdict::Damaged { .. }));
     let twice = judge(&[full(0, -1), full(2, 255), full(2, 255)]);
-    assert!(
-        matches!(twice.verdict, Verdict::Damaged { at: 512, .. }),
-        "{twice:?}"
-    );
+    assert!(matches!(twice.verdict, Verdict::Damaged { at: 512, .. }), "{twice:?}");
 }
 
 fn judge(places: &[Vec<u8>]) -> Walk {
@@ -206,11 +154,7 @@ fn full(number: u64, stable: i64) -> Vec<u8> {
 
 fn segment(number: u64, stable: i64, messages: &[Vec<u8>]) -> Vec<u8> {
     let lsn = number as i64 * SIZE as i64;
-    let words = [
-        (lsn ^ i64::MAX).to_le_bytes(),
-        (stable ^ i64::MAX).to_le_bytes(),
-    ]
-    .concat();
+    let words = [(lsn ^ i64::MAX).to_le_bytes(), (stable ^ i64::MAX).to_le_bytes()].concat();
     let mut segment = (crc32fast::hash(&words) ^ u32::MAX).to_le_bytes().to_vec();
     segment.extend(words);
     segment.extend(messages.concat());
