@@ -37,6 +37,7 @@ use std::{
     thread::JoinHandle,
 };
 use tokio::sync::{
+    Semaphore, SemaphorePermit,
     mpsc::{UnboundedSender, unbounded_channel},
     oneshot, watch,
 };
@@ -44,6 +45,9 @@ use tokio::sync::{
 /// Bounds of an entry of the state table, bytes.
 const STATE_KEY_BYTES: usize = 1 << 10;
 const STATE_VALUE_BYTES: usize = 8 << 10;
+/// Reads of the store at once: enough to keep a few processors and a disk
+/// busy. More would only hold more memory, and more volumes, at a time.
+const READS: usize = 4;
 /// How long the last answers may take to be handed out.
 const HAND_OUT: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -54,6 +58,8 @@ pub struct SledEngine {
     threads: Mutex<Option<Threads>>,
     /// Hands answers out.
     tasks: Tasks,
+    /// Reads of the store that may go on at once.
+    reads: Semaphore,
 }
 
 struct Threads {
@@ -138,7 +144,13 @@ impl SledEngine {
             ],
             _lock: opened.lock,
         };
-        Ok(Arc::new(SledEngine { store, jobs, threads: Mutex::new(Some(threads)), tasks }))
+        Ok(Arc::new(SledEngine {
+            store,
+            jobs,
+            threads: Mutex::new(Some(threads)),
+            tasks,
+            reads: Semaphore::new(READS),
+        }))
     }
 
     fn open_for_calls(&self) -> Result<(), EngineError> {
@@ -148,6 +160,11 @@ impl SledEngine {
     fn find(&self, topic: &Topic) -> Result<Arc<TopicState>, EngineError> {
         self.open_for_calls()?;
         self.store.catalog.find(topic)
+    }
+
+    /// A turn to read, in the order of asking.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, EngineError> {
+        self.reads.acquire().await.map_err(|_| EngineError::Closed)
     }
 
     async fn ask<T>(
@@ -283,6 +300,7 @@ impl Engine for SledEngine {
     ) -> Result<ReadChunk, EngineError> {
         let state = self.find(topic)?;
         state.partition(partition)?;
+        let _turn = self.turn().await?;
         self.beside(move |store| read::read(store, state.partition(partition)?, from, budget)).await
     }
 
@@ -312,6 +330,7 @@ impl Engine for SledEngine {
     ) -> Result<Offset, EngineError> {
         let state = self.find(topic)?;
         state.partition(partition)?;
+        let _turn = self.turn().await?;
         self.beside(move |store| read::offset_at(store, state.partition(partition)?, time)).await
     }
 

@@ -23,7 +23,7 @@ use std::{
 /// which takes milliseconds. sled's cache lets each of its 256 parts hold what
 /// 64 accesses brought in before it looks at its size: hundreds of megabytes
 /// with nodes of a quarter of one.
-const STUFFED_BYTES: u64 = 48 << 20;
+const STUFFED_BYTES: u64 = 32 << 20;
 
 /// A volume's number; the newest has the highest, copies aside.
 #[derive(
