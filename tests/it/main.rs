@@ -1,6 +1,8 @@
 //! The gateway through real HTTP: each scenario reads as a specification and
 //! runs on every engine. `util` has the callers, by kind.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 mod bad_input;
 mod cloudevents;
 mod connections;
