@@ -115,7 +115,7 @@ impl Opening<'_> {
         if marks.is_none() && !topics.is_empty() {
             self.losses.accept("marks is missing".to_owned(), None)?;
         }
-        let (active, sealing) = self.unsealed(&rows, marks.as_ref())?;
+        let (active, sealing) = self.unsealed(&rows, &topics, marks.as_ref())?;
         let mut table = self.table(&rows)?;
         let mut sequence = 0;
         let mut order: Vec<&Volume> = sealing.values().map(AsRef::as_ref).collect();
@@ -280,6 +280,7 @@ impl Opening<'_> {
     fn unsealed(
         &mut self,
         rows: &BTreeMap<VolumeId, VolumeRow>,
+        topics: &[Topic],
         marks: Option<&Marks>,
     ) -> Result<(Volume, HashMap<VolumeId, Arc<Volume>>), EngineError> {
         let mut active = None;
@@ -290,14 +291,15 @@ impl Opening<'_> {
             }
             let dir = id.dir(&self.config.data_dir);
             let looked = self.look(*id, &dir, marks);
-            if let Err(EngineError::Damaged(what)) = looked {
-                self.losses.accept(what, Some(*id))?;
-                self.losses.keep(&dir)?;
-            } else {
-                looked?;
-            }
-            let volume = Volume::open(*id, &dir, Volume::active(self.config))?;
-            volume.undo_append()?;
+            let opened = match looked {
+                Err(EngineError::Damaged(what)) => {
+                    self.losses.accept(what, Some(*id))?;
+                    self.losses.keep(&dir)?;
+                    self.salvage(*id, &dir, topics)
+                }
+                looked => looked.and_then(|()| self.open_unsealed(*id, &dir)),
+            };
+            let volume = opened?;
             if row.state == VolumeState::Active {
                 active = Some(volume);
             } else {
@@ -308,6 +310,32 @@ impl Opening<'_> {
             EngineError::Damaged("the catalogue lists no active volume".to_owned())
         })?;
         Ok((active, sealing))
+    }
+
+    fn open_unsealed(&self, id: VolumeId, dir: &Path) -> Result<Volume, EngineError> {
+        let volume = Volume::open(id, dir, Volume::active(self.config))?;
+        volume.undo_append()?;
+        Ok(volume)
+    }
+
+    /// What can still be read of a damaged volume that was copied aside: all
+    /// that sled makes of it, or where it makes nothing of it, an empty one.
+    fn salvage(&self, id: VolumeId, dir: &Path, topics: &[Topic]) -> Result<Volume, EngineError> {
+        let usable = self.open_unsealed(id, dir).and_then(|volume| {
+            for topic in topics {
+                for partition in topic.config.partitions.ids() {
+                    let place = Place { topic: topic.id, partition };
+                    recover::scan(&volume, place, Offset::ZERO)?;
+                }
+            }
+            recover::replay_state(&volume, &mut Table::default())?;
+            Ok(volume)
+        });
+        usable.or_else(|error| {
+            tracing::warn!(volume = %id, %error, "nothing of the volume can be read; it begins anew");
+            disk::remove_dir(dir)?;
+            self.open_unsealed(id, dir)
+        })
     }
 
     fn look(&self, id: VolumeId, dir: &Path, marks: Option<&Marks>) -> Result<(), EngineError> {
