@@ -13,11 +13,16 @@ use crate::{
     domain::{Durability, Offset, PackedRecords, PartitionId, RecordBatch, Timestamp},
     engine::{Append, Appended, AppendedPart, EngineError, Idempotency},
 };
+use bytes::Bytes;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 use tokio::sync::oneshot;
+
+/// About as much as one commit merges behind: it counts towards what goes to
+/// sled between two syncs.
+const MERGE_BYTES: usize = 128 << 10;
 
 /// Where an answer goes.
 pub(super) type ReplyTo<T> = oneshot::Sender<Result<T, EngineError>>;
@@ -67,6 +72,8 @@ pub(super) struct Commit {
     pub(super) changes: Vec<Change>,
     /// Small values that were merged.
     pub(super) merged: u64,
+    /// Bytes of what they were merged to.
+    pub(super) merged_bytes: usize,
 }
 
 /// The records of one partition, of all requests of the commit.
@@ -282,7 +289,10 @@ impl Draft {
         if !joins {
             self.write_merged(place, &std::mem::take(&mut head.small))?;
         }
-        head.small.extend(pieces.last().filter(small).cloned());
+        // Its bytes alone, not the whole request that they are a part of.
+        let own =
+            |b: &RecordBatch| RecordBatch { body: Bytes::copy_from_slice(&b.body), ..b.clone() };
+        head.small.extend(pieces.last().filter(small).map(own));
         Ok(())
     }
 
@@ -291,7 +301,8 @@ impl Draft {
         place: keys::Place,
         small: &[RecordBatch],
     ) -> Result<(), crate::domain::CorruptRecord> {
-        if small.len() < 2 {
+        // Too much to merge at once: then these stay as they are.
+        if small.len() < 2 || self.commit.merged_bytes > MERGE_BYTES {
             return Ok(());
         }
         for old in small {
@@ -302,6 +313,7 @@ impl Draft {
             self.commit.batch.insert(&key, value);
         }
         self.commit.merged += small.len() as u64;
+        self.commit.merged_bytes += merged.body.len();
         Ok(())
     }
 }

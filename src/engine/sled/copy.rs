@@ -28,6 +28,16 @@ struct Moved {
 /// Copies what is alive in `ids` into one fresh volume and deletes them.
 pub(super) fn copy(store: &Store, ids: &[VolumeId]) -> Result<(), EngineError> {
     let to = seal::reserve(store)?;
+    let copied = write_copy(store, ids, to).and_then(|moved| take_over(store, ids, to, &moved));
+    if let Err(error) = copied {
+        seal::discard(store, to);
+        return Err(error);
+    }
+    store.meters.volumes_copied.add(ids.len() as u64);
+    ids.iter().try_for_each(|id| seal::finish_deletion(store, *id))
+}
+
+fn write_copy(store: &Store, ids: &[VolumeId], to: VolumeId) -> Result<Vec<Moved>, EngineError> {
     let dir = store.volumes.dir(to);
     let beside = dir.with_extension("new");
     let fresh = Volume::open(to, &beside, Volume::active(&store.config))?;
@@ -49,9 +59,7 @@ pub(super) fn copy(store: &Store, ids: &[VolumeId]) -> Result<(), EngineError> {
     drop(fresh);
     seal::snapshot(store, to, &beside)?;
     seal::publish(&beside, &dir)?;
-    take_over(store, ids, to, &moved)?;
-    store.meters.volumes_copied.add(ids.len() as u64);
-    ids.iter().try_for_each(|id| seal::finish_deletion(store, *id))
+    Ok(moved)
 }
 
 fn copy_extent(

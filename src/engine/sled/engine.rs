@@ -127,6 +127,7 @@ impl SledEngine {
             admin: Mutex::new(()),
             marks: Mutex::new(opened.marks),
             closing: AtomicBool::new(false),
+            unreadable: Mutex::default(),
         });
         let failed = |e: EngineError| OpenError::Io {
             dir: store.config.data_dir.display().to_string(),
@@ -137,7 +138,7 @@ impl SledEngine {
         let (last, sequence) = (opened.last_append, opened.sequence);
         let writer = Writer::new(store.clone(), waiting, answers, last, sequence);
         let threads = Threads {
-            writer: runtime::thread("sled-writer", move || writer.run()),
+            writer: start_writer(&store, writer),
             keepers: vec![
                 start_keeper("sled-keeper", &store, keeper::keeper),
                 start_keeper("sled-janitor", &store, keeper::janitor),
@@ -193,6 +194,20 @@ impl SledEngine {
     pub(crate) async fn enforce_retention(&self) -> Result<(), EngineError> {
         self.beside(keeper::enforce_retention).await
     }
+}
+
+fn start_writer(store: &Arc<Store>, writer: Writer) -> JoinHandle<()> {
+    let store = store.clone();
+    runtime::thread("sled-writer", move || {
+        let ran = super::guard::catch(|| {
+            writer.run();
+            Ok(())
+        });
+        if let Err(error) = ran {
+            tracing::error!(%error, "the writer ended");
+            store.set_health(Health::Down(format!("the writer ended: {error}")));
+        }
+    })
 }
 
 fn start_keeper(
@@ -262,6 +277,9 @@ impl Engine for SledEngine {
     ) -> Result<Arc<Topic>, EngineError> {
         let state = self.find(topic)?;
         let config = config.clone();
+        // What was buffered under the old settings is synced before the new
+        // ones are durable: they say whether a crash may have lost something.
+        self.ask(Job::Barrier).await?;
         let altered = self
             .beside(move |store| {
                 let _admin = store.admin.lock();
@@ -341,7 +359,11 @@ impl Engine for SledEngine {
         before: Offset,
     ) -> Result<Offset, EngineError> {
         let state = self.find(topic)?;
-        state.partition(partition)?;
+        let synced = state.partition(partition)?.synced.load(Ordering::Acquire);
+        if before.0 > synced {
+            // A start beyond what survives a crash would leave a gap behind it.
+            self.ask(Job::Barrier).await?;
+        }
         self.beside(move |store| trim(store, &state, partition, before)).await
     }
 

@@ -51,7 +51,10 @@ pub(super) fn keeper(store: &Arc<Store>, stop: &Receiver<()>) {
 pub(super) fn janitor(store: &Arc<Store>, stop: &Receiver<()>) {
     while stop.recv_timeout(SWEEP) == Err(RecvTimeoutError::Timeout) {
         for id in store.volumes.in_state(VolumeState::Sealing) {
-            step("sealing a volume", || seal::seal(store, id));
+            // In order, one by one: what is sealed is read before what is not.
+            if !step("sealing a volume", || seal::seal(store, id)) {
+                break;
+            }
         }
         for id in store.volumes.in_state(VolumeState::Deleting) {
             step("deleting a volume", || seal::finish_deletion(store, id));
@@ -60,12 +63,15 @@ pub(super) fn janitor(store: &Arc<Store>, stop: &Receiver<()>) {
     }
 }
 
-fn step(what: &str, work: impl FnOnce() -> Result<(), EngineError>) {
-    if let Err(error) = super::guard::catch(work) {
+/// Does a step of the work; false if it failed.
+fn step(what: &str, work: impl FnOnce() -> Result<(), EngineError>) -> bool {
+    let done = super::guard::catch(work);
+    if let Err(error) = &done {
         tracing::error!(%error, "{what} failed; it is tried again");
         // A disk that is full stays so for a while.
         std::thread::park_timeout(ROUND);
     }
+    done.is_ok()
 }
 
 fn prepare_if_due(store: &Store) -> Result<(), EngineError> {
@@ -161,9 +167,15 @@ fn reap(store: &Store) -> Result<(), EngineError> {
             _ => {}
         }
     }
+    // One that cannot be read is left as it is: whoever reads it is told.
+    sealed.retain(|(id, _, _)| !store.unreadable.lock().contains(id));
     let worth = retention::worth_copying(&sealed, store.config.roll_bytes);
     if worth.is_empty() || store.may_write().is_err() {
         return Ok(());
     }
-    copy::copy(store, &worth)
+    let copied = copy::copy(store, &worth);
+    if matches!(copied, Err(EngineError::Damaged(_))) {
+        store.unreadable.lock().extend(worth);
+    }
+    copied
 }

@@ -38,6 +38,14 @@ impl<'a> Losses<'a> {
         Ok(())
     }
 
+    /// Moves a directory aside, whole.
+    pub(super) fn put_aside(&self, path: &Path) -> Result<(), EngineError> {
+        let to = self.aside.join(path.file_name().unwrap_or_default());
+        fs::create_dir_all(&self.aside).map_err(|e| disk::at(&self.aside, &e))?;
+        tracing::warn!(from = %path.display(), to = %to.display(), "put aside");
+        fs::rename(path, &to).map_err(|e| disk::at(path, &e))
+    }
+
     /// Copies a damaged file or directory aside before it is touched.
     pub(super) fn keep(&self, path: &Path) -> Result<(), EngineError> {
         let Ok(inside) = path.strip_prefix(&self.config.data_dir) else { return Ok(()) };

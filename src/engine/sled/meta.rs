@@ -26,7 +26,10 @@ use crate::{
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::{fs::File, path::Path};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 /// Epochs kept per partition; the oldest go first.
 const MAX_EPOCHS: usize = 256;
@@ -85,6 +88,8 @@ pub(super) struct Meta {
     /// `None` once closed. Changes are made one at a time.
     db: Mutex<Option<::sled::Db>>,
     log: File,
+    dir: PathBuf,
+    cache: u64,
 }
 
 fn placed(kind: u8, place: Place) -> Vec<u8> {
@@ -170,7 +175,7 @@ impl Meta {
         let db = guard::open(dir, guard::Opening { cache, writable: true })?;
         let path = dir.join("db");
         let log = File::open(&path).map_err(|e| disk::at(&path, &e))?;
-        let meta = Meta { db: Mutex::new(Some(db)), log };
+        let meta = Meta { db: Mutex::new(Some(db)), log, dir: dir.to_owned(), cache };
         match meta.row::<Format>(b"F")? {
             Some(format) if format.version == FORMAT_VERSION => {}
             Some(format) => {
@@ -197,6 +202,16 @@ impl Meta {
             db.flush().map_err(|e| guard::error(&e))?;
             self.log.sync_data().map_err(|e| disk::at(Path::new("meta/db"), &e))
         })
+    }
+
+    /// Opens the database anew: sled remembers its first full disk for ever.
+    pub(super) fn reopen(&self) -> Result<(), EngineError> {
+        let mut db = self.db.lock();
+        drop(db.take());
+        guard::prepare(&self.dir)?;
+        guard::inspect(&self.dir)?;
+        *db = Some(guard::open(&self.dir, guard::Opening { cache: self.cache, writable: true })?);
+        Ok(())
     }
 
     /// Closes the database; what is asked of it later is refused.

@@ -205,7 +205,10 @@ impl Opening<'_> {
         }
         let meta = Meta::open(&dir, self.config.cache_meta)?;
         if meta.volumes()?.is_empty() {
-            if volumes {
+            if volumes && marks.is_none() && meta.topics()?.is_empty() {
+                // A first start that was cut short, or so it seems: put aside.
+                self.losses.put_aside(&data.join("vol"))?;
+            } else if volumes {
                 return Err(EngineError::Damaged("the catalogue lists no volumes".to_owned()));
             }
             self.first_volume(&meta)?;
@@ -422,6 +425,7 @@ impl Loaded {
             shared.epochs.clone_from(epochs);
         }
         shared.extents = self.extents.get(&place).cloned().unwrap_or_default();
+        shared.extents.sort_by_key(|e| e.first);
         let sealed_end = shared.extents.last().map_or(Offset::ZERO, |e| e.end);
         let epoch_first = shared.epochs.last().map_or(Offset::ZERO, |e| e.first);
         let mut next = sealed_end.max(shared.start).max(epoch_first);

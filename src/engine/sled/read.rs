@@ -12,8 +12,36 @@ use crate::{
     engine::{EngineError, ReadBudget, ReadChunk},
 };
 
+/// How often a read looks again while volumes come and go.
+const LOOKS: usize = 5;
+
 /// Reads from `from` on, within one volume, up to the tail. Blocks.
 pub(super) fn read(
+    store: &Store,
+    partition: &Partition,
+    from: Offset,
+    budget: ReadBudget,
+) -> Result<ReadChunk, EngineError> {
+    moved_meanwhile(store, || read_once(store, partition, from, budget))
+}
+
+/// Looks again when what was looked for was copied or deleted in between: the
+/// volume that it was in is not listed any more.
+fn moved_meanwhile<T>(
+    store: &Store,
+    mut look: impl FnMut() -> Result<T, EngineError>,
+) -> Result<T, EngineError> {
+    for _ in 0..LOOKS {
+        let before = store.volumes.changes();
+        match look() {
+            Err(EngineError::Damaged(_)) if store.volumes.changes() != before => {}
+            other => return other,
+        }
+    }
+    look()
+}
+
+fn read_once(
     store: &Store,
     partition: &Partition,
     from: Offset,
@@ -106,6 +134,14 @@ fn fit(
 /// The first offset whose record is of `time` or later; the tail if none is.
 /// Blocks.
 pub(super) fn offset_at(
+    store: &Store,
+    partition: &Partition,
+    time: Timestamp,
+) -> Result<Offset, EngineError> {
+    moved_meanwhile(store, || offset_once(store, partition, time))
+}
+
+fn offset_once(
     store: &Store,
     partition: &Partition,
     time: Timestamp,

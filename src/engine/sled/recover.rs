@@ -39,9 +39,14 @@ pub(super) fn scan(
     part.extent.bytes = from.bytes_before;
     part.extent.newest = from.newest_before;
     while let Some((value, batch)) = volume.batch_at(place, part.extent.end)? {
-        if batch.base != part.extent.end {
+        if batch.base > part.extent.end {
             return Err(gap(volume, place, part.extent.end, batch.base));
         }
+        // An entry of the index may lie inside a value that was merged later.
+        let corrupt = |_| gap(volume, place, batch.base, batch.end());
+        let Some(batch) = batch.from_offset(part.extent.end).map_err(corrupt)? else {
+            return Err(gap(volume, place, part.extent.end, batch.end()));
+        };
         part.grow(&batch, value.newest);
         // `grow` takes an empty part's first batch for its beginning.
         part.extent.first = first.base;

@@ -16,6 +16,15 @@ use std::{fs, path::Path, time::Instant};
 /// listed as prepared, made beside, made durable, named, opened.
 pub(super) fn prepare(store: &Store) -> Result<(), EngineError> {
     let id = reserve(store)?;
+    let made = make(store, id);
+    if made.is_err() {
+        discard(store, id);
+    }
+    *store.prepared.lock() = Some(made?);
+    Ok(())
+}
+
+fn make(store: &Store, id: VolumeId) -> Result<Volume, EngineError> {
     let dir = store.volumes.dir(id);
     let beside = dir.with_extension("new");
     let made = Volume::open(id, &beside, Volume::active(&store.config))?;
@@ -25,9 +34,22 @@ pub(super) fn prepare(store: &Store) -> Result<(), EngineError> {
     made.sync()?;
     drop(made);
     publish(&beside, &dir)?;
-    let volume = Volume::open(id, &dir, Volume::active(&store.config))?;
-    *store.prepared.lock() = Some(volume);
-    Ok(())
+    Volume::open(id, &dir, Volume::active(&store.config))
+}
+
+/// Takes back a volume that could not be made. What cannot be removed now is
+/// removed when the store is opened.
+pub(super) fn discard(store: &Store, id: VolumeId) {
+    let dir = store.volumes.dir(id);
+    let mut change = Change::default();
+    change.remove_volume(id);
+    let gone = disk::remove_dir(&dir.with_extension("new"))
+        .and_then(|()| disk::remove_dir(&dir))
+        .and_then(|()| store.meta.commit(change));
+    if let Err(error) = gone {
+        tracing::warn!(volume = %id, %error, "a volume that was not made is left behind");
+    }
+    store.volumes.forget_row(id);
 }
 
 /// Gives a volume that was made beside its name, durably.
@@ -43,8 +65,11 @@ pub(super) fn reserve(store: &Store) -> Result<VolumeId, EngineError> {
     let id = store.volumes.reserve_id(row);
     let mut change = Change::default();
     change.volume(id, &row);
-    store.meta.commit(change)?;
-    Ok(id)
+    let listed = store.meta.commit(change);
+    if listed.is_err() {
+        store.volumes.forget_row(id);
+    }
+    listed.map(|()| id)
 }
 
 /// Seals a volume that takes no more writes: synced, closed, opened once more
@@ -52,7 +77,10 @@ pub(super) fn reserve(store: &Store) -> Result<VolumeId, EngineError> {
 pub(super) fn seal(store: &Store, id: VolumeId) -> Result<(), EngineError> {
     let began = Instant::now();
     if let Some(volume) = store.volumes.sealing(id) {
-        volume.sync()?;
+        // The writer synced it before it rolled; sled may remember a full disk.
+        if let Err(error) = volume.sync() {
+            tracing::warn!(volume = %id, %error, "a volume to be sealed could not be synced again");
+        }
     }
     store.volumes.close(id);
     let sealed = settle(store, id);
@@ -69,6 +97,8 @@ fn settle(store: &Store, id: VolumeId) -> Result<(), EngineError> {
     snapshot(store, id, &dir)?;
     let table = store.table.read().snapshot();
     state::store(&store.state_path(), &table)?;
+    // No topic is deleted between the look at its extents and their listing.
+    let _admin = store.admin.lock();
     let mut change = Change::default();
     let mut bytes = 0;
     for topic in store.catalog.all() {

@@ -19,6 +19,7 @@ use crate::{
 };
 use parking_lot::{Mutex, RwLock};
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
@@ -56,6 +57,8 @@ pub(super) struct Store {
     pub(super) admin: Mutex<()>,
     pub(super) marks: Mutex<Marks>,
     pub(super) closing: AtomicBool,
+    /// Sealed volumes that a copy could not read.
+    pub(super) unreadable: Mutex<BTreeSet<VolumeId>>,
 }
 
 impl Store {
@@ -133,6 +136,17 @@ impl Store {
     /// Opens the active volume anew and takes from it what it holds: after a
     /// full disk, of which sled keeps an error for ever.
     pub(super) fn reopen_active(&self) -> Result<(), EngineError> {
+        self.meta.reopen()?;
+        // A change that failed may be there half known: ours is what counts.
+        let known: BTreeMap<_, _> = self.volumes.rows().into_iter().collect();
+        let mut change = Change::default();
+        for (id, _) in self.meta.volumes()? {
+            if !known.contains_key(&id) {
+                change.remove_volume(id);
+            }
+        }
+        known.iter().for_each(|(id, row)| change.volume(*id, row));
+        self.meta.commit(change)?;
         self.volumes.replace_active(|id| {
             let dir = self.volumes.dir(id);
             guard::prepare(&dir)?;

@@ -39,6 +39,12 @@ struct Inner {
     /// Not to be opened now: being sealed or removed.
     busy: HashSet<VolumeId>,
     clock: u64,
+    /// Volumes that are gone.
+    forgotten: u64,
+    /// The last try to open the active volume anew failed; why.
+    broken: Option<EngineError>,
+    /// Nothing is opened any more.
+    closed: bool,
 }
 
 struct OpenSealed {
@@ -86,6 +92,9 @@ impl Volumes {
             opening: HashSet::new(),
             busy: HashSet::new(),
             clock: 0,
+            forgotten: 0,
+            broken: None,
+            closed: false,
         };
         Volumes { config, inner: Mutex::new(inner), changed: Condvar::new(), opened }
     }
@@ -108,7 +117,14 @@ impl Volumes {
     }
 
     pub(super) fn forget_row(&self, id: VolumeId) {
-        self.inner.lock().rows.remove(&id);
+        let mut inner = self.inner.lock();
+        inner.rows.remove(&id);
+        inner.forgotten += 1;
+    }
+
+    /// Moves on whenever a volume is gone.
+    pub(super) fn changes(&self) -> u64 {
+        self.inner.lock().forgotten
     }
 
     pub(super) fn rows(&self) -> Vec<(VolumeId, VolumeRow)> {
@@ -164,10 +180,13 @@ impl Volumes {
         drop(inner);
         drop(active);
         // On a failure it stays closed to readers until the next try.
-        let opened = reopen(id)?;
+        let opened = reopen(id);
         let mut inner = self.inner.lock();
+        inner.broken = opened.as_ref().err().cloned();
+        self.changed.notify_all();
+        let volume = opened?;
         inner.busy.remove(&id);
-        inner.active = Some(Arc::new(opened));
+        inner.active = Some(Arc::new(volume));
         self.changed.notify_all();
         Ok(())
     }
@@ -177,6 +196,12 @@ impl Volumes {
     pub(super) fn get(&self, id: VolumeId) -> Result<Lease<'_>, EngineError> {
         let mut inner = self.inner.lock();
         loop {
+            if inner.closed {
+                return Err(EngineError::Closed);
+            }
+            if let Some(error) = inner.broken.clone().filter(|_| inner.is_active(id)) {
+                return Err(error);
+            }
             if let Some(volume) = inner.ready(id) {
                 return Ok(Lease { volume: Some(volume), set: self });
             }
@@ -251,6 +276,8 @@ impl Volumes {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
             inner.busy.extend(inner.rows.keys());
+            inner.closed = true;
+            self.changed.notify_all();
             let sealed = inner.open.drain().map(|(_, o)| o.volume);
             sealed.chain(inner.sealing.drain().map(|(_, v)| v)).chain(inner.active.take()).collect()
         };
@@ -269,6 +296,10 @@ enum Room {
 }
 
 impl Inner {
+    fn is_active(&self, id: VolumeId) -> bool {
+        self.rows.get(&id).is_some_and(|row| row.state == VolumeState::Active)
+    }
+
     fn in_state(&self, state: VolumeState) -> Option<VolumeId> {
         self.rows.iter().find(|(_, row)| row.state == state).map(|(id, _)| *id)
     }

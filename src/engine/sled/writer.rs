@@ -77,6 +77,8 @@ pub(super) struct Writer {
     /// The time of the last commit: append times never go back.
     last: Timestamp,
     sequence: u64,
+    /// Nothing more comes after this.
+    stopping: bool,
 }
 
 impl Writer {
@@ -97,20 +99,22 @@ impl Writer {
             pending: HashMap::new(),
             last,
             sequence,
+            stopping: false,
         }
     }
 
     /// Works until it is stopped, or everybody who could ask it is gone.
     pub(super) fn run(mut self) {
         while let Some(jobs) = self.wait() {
-            let stop = jobs.iter().any(|job| matches!(job, Job::Stop));
+            self.stopping |= jobs.iter().any(|job| matches!(job, Job::Stop));
             if let Err(error) = self.turn(jobs) {
                 self.fail(error);
             }
-            if stop {
+            if self.stopping {
                 break;
             }
         }
+        self.stopping = true;
         if let Err(error) = self.sync() {
             self.fail(error);
         }
@@ -194,12 +198,13 @@ impl Writer {
     fn apply(&mut self, commit: Commit) -> Result<(), EngineError> {
         // From here on a failure leaves open what the disk holds, so whoever
         // waits is handed over first: `fail` answers all that is unsynced.
-        let Commit { records, batch, writes, shows, synced, early, changes, merged } = commit;
+        let Commit { records, batch, writes, shows, synced, early, changes, merged, merged_bytes } =
+            commit;
         self.unsynced.replies.extend(synced);
         self.unsynced.changes.extend(changes);
         if writes {
             self.unsynced.since.get_or_insert_with(Instant::now);
-            self.unsynced.bytes += records.bytes();
+            self.unsynced.bytes += records.bytes() + merged_bytes;
             if let Err(error) = self.write(records, batch) {
                 self.unsynced.replies.extend(early);
                 return Err(error);
@@ -272,9 +277,12 @@ impl Writer {
         if !self.store.roll_due(len) {
             return Ok(());
         }
-        let Some(next) = self.store.prepared.lock().take() else { return Ok(()) };
+        if self.store.prepared.lock().is_none() {
+            return Ok(());
+        }
         let began = Instant::now();
         self.sync()?;
+        let Some(next) = self.store.prepared.lock().take() else { return Ok(()) };
         self.store.roll(next, self.last)?;
         self.volume = self.store.volumes.active();
         self.store.meters.rolls.inc();
@@ -294,7 +302,7 @@ impl Writer {
         self.pending.clear();
         self.store.set_health(Health::ReadOnly(error.to_string()));
         self.volume = None;
-        if full {
+        if full && !self.stopping {
             self.recover(&error);
         }
     }
@@ -304,7 +312,10 @@ impl Writer {
     fn recover(&mut self, why: &EngineError) {
         loop {
             match self.jobs.recv_timeout(RECOVERY_PAUSE) {
-                Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    self.stopping = true;
+                    return;
+                }
                 Ok(job) => {
                     job.refuse(why);
                     continue;
@@ -346,7 +357,11 @@ impl Job {
     fn bytes(&self) -> usize {
         match self {
             Job::Append(append, _) => append.parts.iter().map(|(_, r)| r.body().len()).sum(),
-            _ => 0,
+            Job::Put(changes, _) => changes
+                .iter()
+                .map(|c| c.key.len() + c.entry.as_ref().map_or(0, |e| e.value.len()))
+                .sum(),
+            Job::Barrier(_) | Job::Stop => 0,
         }
     }
 

@@ -140,6 +140,10 @@ async fn small_values_are_merged_behind_and_read_the_same() {
     let report = check(home.data(), |_, _| {}).unwrap();
     assert_eq!(report.findings, []);
     assert!(report.batches < 200, "{} batches", report.batches);
+    let engine = home.open().await;
+    let topic = engine.topic(&name("t")).unwrap();
+    assert_eq!(read_all(&engine, &topic, 0, 0).await, values);
+    engine.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
