@@ -60,7 +60,7 @@ enum Answered {
 /// - `application/json`: `{"records": [...]}`, stored as a whole or not at all, over all
 ///   partitions.
 /// - `application/x-ndjson`: a stream of records of any length, one a line. Chunks of about
-///   1 MiB are stored in turn, and the answer comes at the end; an error says in
+///   448 KiB are stored in turn, and the answer comes at the end; an error says in
 ///   `durable_lines` how many lines are stored.
 /// - `application/cloudevents+json`, `application/cloudevents-batch+json`, or `ce-` headers
 ///   with any type: CloudEvents 1.0.
