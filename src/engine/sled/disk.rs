@@ -59,6 +59,15 @@ pub(super) fn free_bytes(path: &Path) -> Result<u64, EngineError> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// Says so when less than `bytes` are free.
+pub(super) fn need_free(path: &Path, bytes: u64) -> Result<(), EngineError> {
+    let free = free_bytes(path)?;
+    if free >= bytes {
+        return Ok(());
+    }
+    Err(EngineError::OutOfSpace(format!("{} MiB are free, {} are needed", free >> 20, bytes >> 20)))
+}
+
 /// Removes a directory and all in it, durably; it may be gone already.
 pub(super) fn remove_dir(dir: &Path) -> Result<(), EngineError> {
     match fs::remove_dir_all(dir) {

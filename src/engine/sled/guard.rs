@@ -66,17 +66,27 @@ pub(super) fn inspect(dir: &Path) -> Result<walk::Walk, EngineError> {
     }
 }
 
-/// Removes what a crash while opening leaves behind and what would block the
-/// next opening; makes what is there durable, since it will be relied on.
+/// Removes what would block the next opening; makes what is there durable, since it will be relied on.
 pub(super) fn prepare(dir: &Path) -> Result<(), EngineError> {
-    for entry in fs::read_dir(dir).map_err(|e| disk::at(dir, &e))? {
+    clear_half_written(dir)?;
+    let file = dir.join("db");
+    fs::File::open(&file).and_then(|f| f.sync_all()).map_err(|e| disk::at(&file, &e))
+}
+
+/// Removes snapshots that were not written to their end: an opening that a
+/// crash or a full disk cut short leaves one, and the next takes it for whole.
+fn clear_half_written(dir: &Path) -> Result<(), EngineError> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|e| disk::at(dir, &e))?,
+    };
+    for entry in entries {
         let path = entry.map_err(|e| disk::at(dir, &e))?.path();
         if path.extension().is_some_and(|e| e == "generating") {
             fs::remove_file(&path).map_err(|e| disk::at(&path, &e))?;
         }
     }
-    let file = dir.join("db");
-    fs::File::open(&file).and_then(|f| f.sync_all()).map_err(|e| disk::at(&file, &e))
+    Ok(())
 }
 
 /// How a database is opened.
@@ -105,6 +115,7 @@ pub(super) fn open(dir: &Path, opening: Opening) -> Result<::sled::Db, EngineErr
 }
 
 fn open_once(dir: &Path, opening: Opening) -> Result<::sled::Db, EngineError> {
+    clear_half_written(dir)?;
     let config = ::sled::Config::new()
         .path(dir)
         .segment_size(SEGMENT_BYTES)

@@ -12,6 +12,10 @@ use super::{
 use crate::engine::EngineError;
 use std::{fs, path::Path, time::Instant};
 
+/// Free space that sealing waits for: sled's snapshot and the state, many
+/// times over.
+const SEAL_BYTES: u64 = 16 << 20;
+
 /// Makes the next volume, so that rolling is only a change of the catalogue:
 /// listed as prepared, made beside, made durable, named, opened.
 pub(super) fn prepare(store: &Store) -> Result<(), EngineError> {
@@ -76,6 +80,9 @@ pub(super) fn reserve(store: &Store) -> Result<VolumeId, EngineError> {
 /// without flusher so that sled writes its snapshot, its extents listed.
 pub(super) fn seal(store: &Store, id: VolumeId) -> Result<(), EngineError> {
     let began = Instant::now();
+    // While it is open it can be read, disk full or not; closed, it needs
+    // space to be opened again.
+    disk::need_free(&store.config.data_dir, SEAL_BYTES)?;
     if let Some(volume) = store.volumes.sealing(id) {
         // The writer synced it before it rolled; sled may remember a full disk.
         if let Err(error) = volume.sync() {

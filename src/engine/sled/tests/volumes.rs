@@ -188,3 +188,18 @@ async fn small_values_before_a_mixed_batch_are_all_kept() {
     engine.close().await;
     assert_eq!(check(home.data(), |_, _| {}).unwrap().findings, []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_cut_short_by_a_full_disk_stops_no_later_opening() {
+    let home = Home::new();
+    let engine = home.open().await;
+    let topic = engine.create_topic(&name("t"), &config(1)).await.unwrap();
+    let values = fill(&engine, &topic, 0, 24).await;
+    until("volumes were sealed", || home.volumes().len() > 3).await;
+    for volume in home.volumes() {
+        // More are sealed than are held open, so some are opened after this.
+        std::fs::write(volume.join("snap.FFFFFFFFFFFFFFFF.generating"), b"torn").unwrap();
+    }
+    assert_eq!(read_all(&engine, &topic, 0, 0).await, values);
+    engine.close().await;
+}
