@@ -7,6 +7,7 @@ mod error;
 mod metrics;
 mod publish;
 mod reader;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -16,6 +17,7 @@ pub use admission::Permit;
 pub use error::{BrokerError, Overload, RecordFault};
 pub use publish::{PublishBuilder, Published};
 pub use reader::{ReadEvent, ReadFrom, ReadRequest, Reader};
+pub use shared::{FormId, SharedBatch};
 pub use topics::{Ensured, TopicView, TrimTo};
 
 use crate::{

@@ -12,10 +12,12 @@
 //! | `ndjson` | a stream of bytes → lines, in bounded memory |
 //! | `answer` | what a publish is answered |
 //! | `encode`, `page` | record batches → lines, pages and control lines |
+//! | `batch` | a batch as live transports send it, once for all readers |
 //! | `topics` | bodies about topics |
 //! | `shapes` | what is written by hand, as types for the OpenAPI document and for clients |
 
 mod answer;
+mod batch;
 mod cloudevents;
 mod code;
 mod code_table;
@@ -35,6 +37,7 @@ mod shapes;
 mod topics;
 
 pub use answer::{PublishAnswer, PublishedRecord, StreamAnswer, StreamRange, publish_answer_into};
+pub use batch::BatchEncoder;
 pub use cloudevents::{binary_event, event, events};
 pub use code::{ErrorCode, Help};
 pub use encode::{As, RecordEncoder};
