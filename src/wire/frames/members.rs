@@ -77,10 +77,10 @@ impl<'a> Members<'a> {
         self.number("sub").map(SubId)
     }
 
-    /// The `id`, if there is one that can be given back.
-    pub fn peek_id(&self) -> Option<RequestId> {
-        let (_, raw) = self.left.iter().find(|(name, _)| name == "id")?;
-        number("id", raw.get()).ok().map(RequestId)
+    /// A number of this name, if there is one that can be given back.
+    pub fn peek(&self, name: &str) -> Option<u64> {
+        let (_, raw) = self.left.iter().find(|(known, _)| known == name)?;
+        number(name, raw.get()).ok()
     }
 
     fn number(&mut self, name: &str) -> Result<u64, Problem> {
