@@ -41,6 +41,8 @@ pub const DEFAULT_PAGE_BYTES: u32 = 1 << 20;
 pub const MAX_WAIT_MS: u32 = 55_000;
 /// Topics that one request may read.
 pub const MAX_READ_TOPICS: usize = 100;
+/// Keys that one reader may be confined to.
+pub const MAX_READ_KEYS: usize = 100;
 /// A cursor's text, bytes: every partition of 100 topics of 16 would fit.
 pub const MAX_CURSOR_BYTES: usize = 64 << 10;
 /// Topics per page of the list.

@@ -96,6 +96,7 @@ pub(super) fn problem(error: BrokerError) -> Problem {
         BrokerError::CursorTopicGone(topic) => {
             Problem::new(C::CursorTopicGone, told).with("topic", topic.as_str())
         }
+        BrokerError::TooManyKeys { max } => Problem::parameter("key", told).with("max", max),
         BrokerError::PartitionNeeded { .. } => Problem::conflict(&["from", "partition"], told),
     }
 }
