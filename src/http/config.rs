@@ -8,6 +8,9 @@ pub struct HttpConfig {
     /// Names that clients may call the gateway by (the `Host` header, without
     /// a port), besides loopback and the address that it listens on.
     pub allowed_hosts: Vec<String>,
+    /// Origins whose pages may call the gateway, besides its own, such as
+    /// `https://app.example`.
+    pub allowed_origins: Vec<String>,
     /// Connections at once. One more is answered 503 and closed.
     pub max_connections: usize,
     /// How long a request's headers may take, from their first byte or the
@@ -27,6 +30,7 @@ impl Default for HttpConfig {
     fn default() -> Self {
         HttpConfig {
             allowed_hosts: vec![],
+            allowed_origins: vec![],
             max_connections: 10_000,
             header_timeout: Duration::from_secs(10),
             body_idle_timeout: Duration::from_secs(30),

@@ -3,7 +3,7 @@
 //! this machine) and an `Origin` that is not ours are refused.
 
 use crate::wire::{ErrorCode, Problem};
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use std::net::{IpAddr, SocketAddr};
 
 /// Which hosts are ours.
@@ -11,14 +11,28 @@ use std::net::{IpAddr, SocketAddr};
 pub(super) struct Guard {
     /// Lower case, without a port.
     names: Vec<String>,
+    /// Whose pages may do what ours may.
+    origins: Vec<String>,
     listen: IpAddr,
 }
 
 impl Guard {
-    /// `names` besides loopback and the address that is listened on.
-    pub(super) fn new(listen: SocketAddr, names: &[String]) -> Guard {
+    /// `names` besides loopback and the address that is listened on, and pages
+    /// of `origins` besides our own.
+    pub(super) fn new(listen: SocketAddr, names: &[String], origins: &[String]) -> Guard {
         let names = names.iter().map(|name| plain(host_of(name)).to_ascii_lowercase());
-        Guard { names: names.collect(), listen: listen.ip() }
+        Guard { names: names.collect(), origins: origins.to_vec(), listen: listen.ip() }
+    }
+
+    /// Whether pages of any other origin are trusted.
+    pub(super) fn trusts_any(&self) -> bool {
+        !self.origins.is_empty()
+    }
+
+    /// Whether pages of this other origin are trusted.
+    pub(super) fn trusts(&self, origin: &HeaderValue) -> bool {
+        let origin = origin.as_bytes();
+        self.origins.iter().any(|ours| ours.as_bytes().eq_ignore_ascii_case(origin))
     }
 
     /// `host_refused` or `origin_refused`.
@@ -41,6 +55,9 @@ impl Guard {
     pub(super) fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         let authority = authority(uri, headers)?;
         for origin in headers.get_all(header::ORIGIN) {
+            if self.trusts(origin) {
+                continue;
+            }
             let origin = origin.to_str().unwrap_or("null");
             if !same_site(origin, authority) {
                 let detail = format!("pages of '{origin}' may not call this gateway");
@@ -113,7 +130,8 @@ mod tests {
 
     fn check(method: Method, host: Option<&str>, origin: Option<&str>) -> Option<ErrorCode> {
         let listen = SocketAddr::from(([192, 0, 2, 7], 8080));
-        let guard = Guard::new(listen, &["Gate.example".to_owned()]);
+        let origins = ["https://app.example".to_owned()];
+        let guard = Guard::new(listen, &["Gate.example".to_owned()], &origins);
         let mut headers = HeaderMap::new();
         for (name, value) in [(header::HOST, host), (header::ORIGIN, origin)] {
             if let Some(value) = value {
@@ -167,6 +185,9 @@ mod tests {
             assert_eq!(check(Method::GET, ours, Some(origin)), None, "{origin}");
         }
         assert_eq!(check(Method::DELETE, ours, Some("http://127.0.0.1:8080")), None);
+        assert_eq!(check(Method::POST, ours, Some("https://app.example")), None);
+        let port = check(Method::POST, ours, Some("https://app.example:444"));
+        assert_eq!(port, Some(ErrorCode::OriginRefused));
         assert_eq!(check(Method::POST, Some("gate.example"), Some("https://gate.example")), None);
         assert_eq!(check(Method::POST, Some("[::1]:80"), Some("http://[::1]")), None);
         assert_eq!(check(Method::POST, ours, None), None);

@@ -11,6 +11,7 @@ mod body;
 mod canned;
 mod config;
 mod connection;
+mod cors;
 mod extract;
 pub mod floor;
 mod guard;
@@ -90,7 +91,7 @@ impl Site {
         let app = Arc::new(App {
             broker: Arc::clone(sessions.broker()),
             metrics: metrics.clone(),
-            guard: Guard::new(at, &config.allowed_hosts),
+            guard: Guard::new(at, &config.allowed_hosts, &config.allowed_origins),
             config,
             shutdown,
             tasks,

@@ -4,6 +4,7 @@
 use super::{
     Site,
     connection::{Serving, Watched},
+    cors::Cors,
     incoming::RequestBody,
     metrics::Kind,
     refusal::Refusal,
@@ -109,8 +110,12 @@ pub(super) async fn serve_request(
     let begun = Instant::now();
     let id = site.app.ids.of(request.headers());
     let (method, path) = (request.method().clone(), request.uri().clone());
+    let cors = Cors::of(&site.app.guard, &request);
     let span = tracing::debug_span!("request", id = id.to_str().unwrap_or("-"));
-    let mut response = guarded(&site, request).instrument(span).await;
+    let mut response = match cors.preflight() {
+        Some(response) => response,
+        None => guarded(&site, request).instrument(span).await,
+    };
     if let Some(refusal) = response.extensions_mut().remove::<Box<Refusal>>() {
         response = written(response, *refusal, &method, path.path(), &id);
     }
@@ -119,6 +124,7 @@ pub(super) async fn serve_request(
     site.app.http.answered(Kind::of(&method, path.path()), status, took);
     tracing::debug!(%method, %path, status = status.as_u16(), ?took, ?id, "answered");
     response.headers_mut().insert(REQUEST_ID, id);
+    cors.open(response.headers_mut());
     Ok(response.map(|body| Answer { body, _serving: serving }))
 }
 

@@ -150,7 +150,7 @@ error_codes! {
         "Have a CloudEvents SDK write the event, or compare it with the specification. The detail names the attribute.";
     OriginRefused = "origin_refused", 403, NO, NONE, "Origin not allowed",
         "A browser sent this request for a page of an origin that the gateway does not trust. Without this check any web page could publish to a gateway on your own machine.",
-        "Call the gateway from a page that it serves itself, or from a program that is no browser: those send no Origin header. Pages of other origins are not let in.";
+        "Call the gateway from a page that it serves itself, or from a program that is no browser: those send no Origin header. The operator can let pages of other origins in by naming them in `allowed-origins`.";
     HostRefused = "host_refused", 403, NO, NONE, "Host not allowed",
         "The Host header names a host that this gateway does not answer for. This stops pages that point a name of their own at your machine.",
         "Call the gateway by its address, or have the operator add the name to the allowed hosts.";
