@@ -65,10 +65,10 @@ fn parsed(frame: &[u8]) -> String {
         }
         Ok(frame) => format!("{:?}", std::mem::discriminant(&frame)),
         Err(fault) => {
-            // Numbers differ with every input.
-            let words: String =
-                fault.problem.detail.chars().filter(|c| c.is_alphabetic()).collect();
-            format!("{} {}", fault.problem.code, words.chars().take(40).collect::<String>())
+            // What is quoted, and numbers, differ with every input.
+            let words = fault.problem.detail.split(['\'', '"', '`']).step_by(2);
+            let words = words.flat_map(str::chars).filter(|c| c.is_alphabetic());
+            format!("{} {}", fault.problem.code, words.collect::<String>())
         }
     }
 }
