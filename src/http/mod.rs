@@ -11,6 +11,7 @@ mod body;
 mod canned;
 mod config;
 mod connection;
+mod cors;
 mod extract;
 pub mod floor;
 mod guard;
@@ -26,6 +27,7 @@ mod read;
 mod refusal;
 mod serve;
 mod stream;
+mod stream_form;
 mod topics;
 mod upload;
 
@@ -86,7 +88,7 @@ impl Site {
         let app = Arc::new(App {
             broker,
             metrics: metrics.clone(),
-            guard: Guard::new(at, &config.allowed_hosts),
+            guard: Guard::new(at, &config.allowed_hosts, &config.cors_origins),
             config,
             shutdown,
             tasks,

@@ -13,6 +13,7 @@
 //! | `answer` | what a publish is answered |
 //! | `encode`, `page` | record batches → lines, pages and control lines |
 //! | `batch` | a batch as live transports send it, once for all readers |
+//! | `events` | server-sent events |
 //! | `topics` | bodies about topics |
 //! | `shapes` | what is written by hand, as types for the OpenAPI document and for clients |
 
@@ -22,6 +23,7 @@ mod cloudevents;
 mod code;
 mod code_table;
 mod encode;
+mod events;
 mod fields;
 mod json;
 mod media;
@@ -41,6 +43,9 @@ pub use batch::BatchEncoder;
 pub use cloudevents::{binary_event, event, events};
 pub use code::{ErrorCode, Help};
 pub use encode::{As, RecordEncoder};
+pub use events::{
+    Closing, EVENT_STREAM, closing_event, hello_event, lost_event, position_event, records_event,
+};
 pub use media::{BodyKind, CLOUDEVENT, CLOUDEVENTS_BATCH, JSON, NDJSON, ReadForm, require_json};
 pub use ndjson::{NdjsonSplitter, is_blank};
 pub use page::{

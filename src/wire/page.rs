@@ -50,7 +50,7 @@ impl LostNotice {
         }
     }
 
-    fn members_into(&self, out: &mut Vec<u8>) {
+    pub(super) fn members_into(&self, out: &mut Vec<u8>) {
         let mut digits = itoa::Buffer::new();
         out.extend_from_slice(b"\"topic\":");
         string_into(out, &self.topic);
@@ -74,7 +74,7 @@ fn reason(reason: LostReason) -> &'static str {
 }
 
 /// A comma, a name and a colon.
-fn member_into(out: &mut Vec<u8>, name: &str) {
+pub(super) fn member_into(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
