@@ -82,7 +82,7 @@ async fn run(acts: Vec<Act>) {
         let reader = open_keys(&broker, &["t"], StartAt::Earliest, keys).await;
         readers.push((reader, Seen::new()));
     }
-    let mut published: Vec<(u32, u64, String, u32)> = vec![];
+    let mut published = Published::new();
     for act in acts {
         match act {
             Act::Publish { keys, size } => {
@@ -127,16 +127,7 @@ async fn run(acts: Vec<Act>) {
             Act::Forget { all } => engine.forgets(all),
         }
     }
-    // One more for each key, so that every reader comes to the end.
-    for partition in 0..PARTITIONS {
-        let names: Vec<_> = (0..KEYS).map(|key| format!("k{key}")).collect();
-        for (key, called) in (0..KEYS).zip(&names) {
-            let draft =
-                RecordDraft { partition: Some(PartitionId(partition)), ..keyed(called, "end") };
-            let at = publish(&broker, "t", &[draft]).await[0];
-            published.push((at.0, at.1, "end".to_owned(), key));
-        }
-    }
+    publish_ends(&broker, &mut published).await;
     for ((reader, seen), keys) in readers.iter_mut().zip(READERS) {
         let ends = PARTITIONS as usize * if keys.is_empty() { KEYS as usize } else { keys.len() };
         while seen.values().flatten().filter(|item| is_end(item)).count() < ends {
@@ -146,6 +137,21 @@ async fn run(acts: Vec<Act>) {
         for partition in 0..PARTITIONS {
             check(&seen[&partition], &wanted(&published, partition, keys), keys.is_empty());
         }
+    }
+}
+
+/// What was published: partition, offset, the value's first word, key.
+type Published = Vec<(u32, u64, String, u32)>;
+
+/// One more of each key in each partition, so that every reader comes to the
+/// end.
+async fn publish_ends(broker: &Arc<Broker>, published: &mut Published) {
+    for (partition, key) in (0..PARTITIONS).flat_map(|p| (0..KEYS).map(move |key| (p, key))) {
+        let called = format!("k{key}");
+        let draft =
+            RecordDraft { partition: Some(PartitionId(partition)), ..keyed(&called, "end") };
+        let at = publish(broker, "t", &[draft]).await[0];
+        published.push((at.0, at.1, "end".to_owned(), key));
     }
 }
 
