@@ -8,10 +8,11 @@
 //! ```
 
 use super::{
-    commit::{Commit, Draft, Planner, Records, Reply, ReplyTo, Show},
+    commit::{Commit, Draft, Planner, Reply, ReplyTo, Show},
     config::{COMMIT_BYTES, COMMIT_REQUESTS, UNSYNCED_BYTES},
     disk, fence,
     keys::Place,
+    rows::Records,
     state::{Change, Entry, RawKey},
     store::Store,
     value::Encoder,
@@ -213,6 +214,7 @@ impl Writer {
             changes,
             merged,
             merged_bytes,
+            raw_bytes,
         } = commit;
         self.unsynced.replies.extend(synced);
         self.unsynced.changes.extend(changes);
@@ -224,6 +226,7 @@ impl Writer {
                 self.unsynced.replies.extend(early);
                 return Err(error);
             }
+            self.store.active_bytes.fetch_add(raw_bytes, Ordering::Relaxed);
             self.store.meters.commits.inc();
             self.store.meters.merged_values.add(merged);
         }
@@ -304,6 +307,8 @@ impl Writer {
         let began = Instant::now();
         self.sync()?;
         let Some(next) = self.store.prepared.lock().take() else { return Ok(()) };
+        // Where this fails the volume stays until the next start, unused: the
+        // catalogue may name it all the same.
         self.store.roll(next, self.last)?;
         self.volume = self.store.volumes.active();
         self.store.meters.rolls.inc();
