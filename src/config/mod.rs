@@ -162,14 +162,12 @@ impl Config {
             );
             found.push(("listen", what));
         }
-        for origin in &self.http.allowed_origins {
-            if !is_origin(origin) {
-                let what = format!(
-                    "'{origin}' is no origin: write scheme, host and port as a browser sends them, \
-                     such as https://app.example or http://localhost:3000, without a slash at the end"
-                );
-                found.push(("allowed-origins", what));
-            }
+        if let Some(origin) = self.http.no_origin() {
+            let what = format!(
+                "{origin:?} is no origin: write https:// or http://, a host, and a port if it is not \
+                 the usual one, without a path"
+            );
+            found.push(("http.cors-origins", what));
         }
         if self.limits.inflight_bytes < self.limits.body_bytes {
             let what = format!(
@@ -193,11 +191,4 @@ impl Config {
         }
         found
     }
-}
-
-/// Whether a browser may send this as `Origin`: `scheme://host[:port]`.
-fn is_origin(text: &str) -> bool {
-    let Some((scheme, site)) = text.split_once("://") else { return false };
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
-    !scheme.is_empty() && !site.is_empty() && site.chars().all(plain)
 }

@@ -37,9 +37,9 @@ pub static SETTINGS: &[Setting] = &[
          on: names in the Host header, separated by commas",
     ),
     setting(
-        "allowed-origins",
-        Kind::List(|c| &mut c.http.allowed_origins),
-        "Origins of web pages that may call this gateway, besides its own pages: such as \
+        "http.cors-origins",
+        Kind::List(|c| &mut c.http.cors_origins),
+        "Origins whose pages may call this gateway from a browser, besides its own, such as \
          https://app.example, separated by commas",
     ),
     setting(

@@ -1,71 +1,80 @@
-//! Pages of other origins (CORS): closed, but for the origins that the
-//! operator names. Those may call everything; credentials are not theirs to
-//! send, for the gateway has none that a browser would add by itself.
+//! Pages of other origins: a list of those that may call, none by default. It
+//! stands around the whole site, refusals included, so that a page can read
+//! why it was refused.
 
-use super::guard::Guard;
 use axum::{
     body::Body,
-    http::{
-        HeaderMap, HeaderValue, Method, Request, StatusCode,
-        header::{
-            self, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-            ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-            ACCESS_CONTROL_REQUEST_METHOD,
-        },
-    },
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
 
-const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
-/// What clients of ours send beyond what every page may.
-const SENT: HeaderValue = HeaderValue::from_static(
-    "authorization, cache-control, content-type, idempotency-key, last-event-id, x-request-id",
-);
-/// What they read beyond what every page may.
-const READ: HeaderValue = HeaderValue::from_static("retry-after, x-request-id");
-/// How long a browser need not ask again, seconds.
-const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
+/// What pages may send; a preflight asks for it.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+/// What pages may read of an answer, besides what they always may.
+const EXPOSED: &str = "x-request-id, retry-after, location, etag";
+/// How long a browser keeps the answer to a preflight, seconds: the most that
+/// all of them keep.
+const MAX_AGE: &str = "600";
+const PRIVATE_NETWORK_ASKED: &str = "access-control-request-private-network";
+const PRIVATE_NETWORK: &str = "access-control-allow-private-network";
 
-/// What the answer to a request says of other origins.
+/// The origins whose pages may call.
+#[derive(Clone, Debug)]
 pub(super) struct Cors {
-    /// Whether any origin is named, so that answers differ by it.
-    varies: bool,
-    origin: Option<HeaderValue>,
-    preflight: bool,
+    /// Lower case, as browsers send them.
+    origins: Vec<String>,
 }
 
 impl Cors {
-    /// Of one request.
-    pub fn of<B>(guard: &Guard, request: &Request<B>) -> Cors {
-        let headers = request.headers();
-        let origin = headers.get(header::ORIGIN).filter(|origin| guard.trusts(origin)).cloned();
-        let asks = headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        let preflight = origin.is_some() && request.method() == Method::OPTIONS && asks;
-        Cors { varies: guard.trusts_any(), origin, preflight }
+    pub(super) fn new(origins: &[String]) -> Cors {
+        let plain = |origin: &String| origin.trim_end_matches('/').to_ascii_lowercase();
+        Cors { origins: origins.iter().map(plain).collect() }
     }
 
-    /// The answer to a browser that asks before it sends a page's request.
-    pub fn preflight(&self) -> Option<Response> {
-        if !self.preflight {
+    /// Whether pages of `origin` may call.
+    pub(super) fn lists(&self, origin: &str) -> bool {
+        self.origins.iter().any(|listed| listed == origin)
+    }
+
+    fn listed(&self, origin: Option<&HeaderValue>) -> bool {
+        origin.and_then(|origin| origin.to_str().ok()).is_some_and(|origin| self.lists(origin))
+    }
+
+    /// The answer to a browser that asks what a page of a listed origin may
+    /// send. `None` if the request is no such question.
+    pub(super) fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Response> {
+        let asks = method == Method::OPTIONS
+            && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+            && self.listed(headers.get(header::ORIGIN));
+        if !asks {
             return None;
         }
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
-        let headers = response.headers_mut();
-        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, SENT);
-        headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+        let answer = response.headers_mut();
+        answer.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
+        answer.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
+        // All that it asks for: headers are checked where they are used.
+        if let Some(asked) = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+            answer.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+        }
+        if headers.contains_key(PRIVATE_NETWORK_ASKED) {
+            answer.insert(PRIVATE_NETWORK, HeaderValue::from_static("true"));
+        }
         Some(response)
     }
 
-    /// Lets a page of a trusted origin read the answer.
-    pub fn open(self, headers: &mut HeaderMap) {
-        if self.varies {
-            headers.append(header::VARY, HeaderValue::from_static("origin"));
+    /// Lets a page of a listed origin read the answer.
+    pub(super) fn allow(&self, origin: Option<HeaderValue>, answer: &mut HeaderMap) {
+        if self.origins.is_empty() {
+            return;
         }
-        if let Some(origin) = self.origin {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, READ);
+        // A cache must not hand it to a page of another origin.
+        answer.append(header::VARY, HeaderValue::from_static("origin"));
+        if let Some(origin) = origin.filter(|origin| self.listed(Some(origin))) {
+            answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            let exposed = HeaderValue::from_static(EXPOSED);
+            answer.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
     }
 }

@@ -2,8 +2,9 @@
 //! user's machine. A `Host` that is not ours (a page's own name, pointed at
 //! this machine) and an `Origin` that is not ours are refused.
 
+use super::cors::Cors;
 use crate::wire::{ErrorCode, Problem};
-use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, Method, Uri, header};
 use std::net::{IpAddr, SocketAddr};
 
 /// Which hosts are ours.
@@ -11,28 +12,17 @@ use std::net::{IpAddr, SocketAddr};
 pub(super) struct Guard {
     /// Lower case, without a port.
     names: Vec<String>,
-    /// Whose pages may do what ours may.
-    origins: Vec<String>,
     listen: IpAddr,
+    /// Pages of these may do what our own may.
+    pub(super) cors: Cors,
 }
 
 impl Guard {
-    /// `names` besides loopback and the address that is listened on, and pages
-    /// of `origins` besides our own.
+    /// `names` besides loopback and the address that is listened on; pages of
+    /// `origins` may call besides our own.
     pub(super) fn new(listen: SocketAddr, names: &[String], origins: &[String]) -> Guard {
         let names = names.iter().map(|name| plain(host_of(name)).to_ascii_lowercase());
-        Guard { names: names.collect(), origins: origins.to_vec(), listen: listen.ip() }
-    }
-
-    /// Whether pages of any other origin are trusted.
-    pub(super) fn trusts_any(&self) -> bool {
-        !self.origins.is_empty()
-    }
-
-    /// Whether pages of this other origin are trusted.
-    pub(super) fn trusts(&self, origin: &HeaderValue) -> bool {
-        let origin = origin.as_bytes();
-        self.origins.iter().any(|ours| ours.as_bytes().eq_ignore_ascii_case(origin))
+        Guard { names: names.collect(), listen: listen.ip(), cors: Cors::new(origins) }
     }
 
     /// `host_refused` or `origin_refused`.
@@ -55,11 +45,8 @@ impl Guard {
     pub(super) fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         let authority = authority(uri, headers)?;
         for origin in headers.get_all(header::ORIGIN) {
-            if self.trusts(origin) {
-                continue;
-            }
             let origin = origin.to_str().unwrap_or("null");
-            if !same_site(origin, authority) {
+            if !same_site(origin, authority) && !self.cors.lists(origin) {
                 let detail = format!("pages of '{origin}' may not call this gateway");
                 return Err(Problem::new(ErrorCode::OriginRefused, detail));
             }
@@ -130,7 +117,7 @@ mod tests {
 
     fn check(method: Method, host: Option<&str>, origin: Option<&str>) -> Option<ErrorCode> {
         let listen = SocketAddr::from(([192, 0, 2, 7], 8080));
-        let origins = ["https://app.example".to_owned()];
+        let origins = ["https://App.example".to_owned()];
         let guard = Guard::new(listen, &["Gate.example".to_owned()], &origins);
         let mut headers = HeaderMap::new();
         for (name, value) in [(header::HOST, host), (header::ORIGIN, origin)] {
@@ -185,11 +172,14 @@ mod tests {
             assert_eq!(check(Method::GET, ours, Some(origin)), None, "{origin}");
         }
         assert_eq!(check(Method::DELETE, ours, Some("http://127.0.0.1:8080")), None);
-        assert_eq!(check(Method::POST, ours, Some("https://app.example")), None);
-        let port = check(Method::POST, ours, Some("https://app.example:444"));
-        assert_eq!(port, Some(ErrorCode::OriginRefused));
         assert_eq!(check(Method::POST, Some("gate.example"), Some("https://gate.example")), None);
         assert_eq!(check(Method::POST, Some("[::1]:80"), Some("http://[::1]")), None);
         assert_eq!(check(Method::POST, ours, None), None);
+        // One that is listed may, and only that very one.
+        assert_eq!(check(Method::POST, ours, Some("https://app.example")), None);
+        for other in ["http://app.example", "https://app.example:8443", "https://b.app.example"] {
+            let refused = Some(ErrorCode::OriginRefused);
+            assert_eq!(check(Method::POST, ours, Some(other)), refused, "{other}");
+        }
     }
 }

@@ -27,6 +27,7 @@ mod read;
 mod refusal;
 mod serve;
 mod stream;
+mod stream_form;
 mod topics;
 mod upload;
 mod ws;
@@ -91,7 +92,7 @@ impl Site {
         let app = Arc::new(App {
             broker: Arc::clone(sessions.broker()),
             metrics: metrics.clone(),
-            guard: Guard::new(at, &config.allowed_hosts, &config.allowed_origins),
+            guard: Guard::new(at, &config.allowed_hosts, &config.cors_origins),
             config,
             shutdown,
             tasks,

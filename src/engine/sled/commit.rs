@@ -3,8 +3,9 @@
 
 use super::{
     catalog::{Catalog, TopicState, WriteHead},
-    config::{INDEX_BYTES, SMALL_BYTES, UNSYNCED_BYTES, VALUE_BYTES},
+    config::{INDEX_BYTES, SMALL_BYTES, VALUE_BYTES},
     idempotency, keys,
+    rows::{Records, merged, rows},
     state::{self, Change, Entry, RawKey, Table},
     value,
     volume::IndexEntry,
@@ -59,6 +60,8 @@ pub(super) struct Show {
 pub(super) struct Commit {
     /// The records: all behind what is visible.
     pub(super) records: Records,
+    /// Fences that come first. They need not be kept.
+    pub(super) fences: Vec<(keys::Place, Offset)>,
     /// Everything else: it counts together with the last of the records.
     pub(super) batch: ::sled::Batch,
     /// Nothing to be written, if false.
@@ -74,6 +77,8 @@ pub(super) struct Commit {
     pub(super) merged: u64,
     /// Bytes of what they were merged to.
     pub(super) merged_bytes: usize,
+    /// Packed bytes of the records, before compression.
+    pub(super) raw_bytes: u64,
 }
 
 /// The records of one partition, of all requests of the commit.
@@ -105,13 +110,17 @@ enum Planned {
 }
 
 /// A commit while requests are still added.
-#[derive(Default)]
-pub(super) struct Draft {
+pub(super) struct Draft<'a> {
     commit: Commit,
     staged: BTreeMap<keys::Place, Staged>,
+    encoder: &'a mut value::Encoder,
 }
 
-impl Draft {
+impl<'a> Draft<'a> {
+    pub(super) fn new(encoder: &'a mut value::Encoder) -> Draft<'a> {
+        Draft { commit: Commit::default(), staged: BTreeMap::new(), encoder }
+    }
+
     /// Adds an append; a refusal is answered at once.
     pub(super) fn append(
         &mut self,
@@ -240,6 +249,7 @@ impl Draft {
         let mut shared = home.shared.write();
         let pieces = all.split(VALUE_BYTES).map_err(corrupt)?;
         self.merge(place, &mut head, &pieces).map_err(corrupt)?;
+        self.fence(place, &mut head, &pieces);
         for piece in pieces {
             let span = piece.time_span().map_err(corrupt)?;
             let active = &mut shared.active;
@@ -256,10 +266,12 @@ impl Draft {
             }
             head.since_index += piece.body.len() as u64;
             active.grow(&piece, span.1);
-            self.commit.records.add(place, &piece, span);
+            let rows = rows(place, &piece, span, self.encoder, &mut head.packing);
+            self.commit.records.add(rows);
         }
         self.commit.records.begins.push((place, all.base));
         home.keep(&all);
+        self.commit.raw_bytes += all.body.len() as u64;
         head.next = all.end();
         head.last_append = now;
         let early = staged.topic.topic.read().config.durability == Durability::Buffered;
@@ -268,6 +280,16 @@ impl Draft {
         self.commit.writes = true;
         self.commit.shows.push(Show { topic: staged.topic, partition, tail, early });
         Ok(())
+    }
+
+    /// Sees to it that sled's leaves end where they should. Small values are
+    /// taken together later, and are few bytes wherever they lie.
+    fn fence(&mut self, place: keys::Place, head: &mut WriteHead, pieces: &[RecordBatch]) {
+        let base = pieces.first().map_or(head.next, |first| first.base);
+        let large = pieces.iter().filter(|piece| piece.body.len() >= SMALL_BYTES);
+        let lasts: Vec<_> = large.map(|piece| piece.end().minus(1)).collect();
+        let fences = head.fencing.ahead_of(base, &lasts);
+        self.commit.fences.extend(fences.into_iter().map(|at| (place, at)));
     }
 
     /// Keeps small values in mind, and writes those of earlier commits that
@@ -288,7 +310,8 @@ impl Draft {
             _ => false,
         };
         if !joins {
-            self.write_merged(place, &std::mem::take(&mut head.small))?;
+            let small = std::mem::take(&mut head.small);
+            self.write_merged(place, &small, &mut head.packing)?;
         }
         // Its bytes alone, not the whole request that they are a part of.
         let own =
@@ -301,6 +324,7 @@ impl Draft {
         &mut self,
         place: keys::Place,
         small: &[RecordBatch],
+        packing: &mut value::Packing,
     ) -> Result<(), crate::domain::CorruptRecord> {
         // Too much to merge at once: then these stay as they are.
         if small.len() < 2 || self.commit.merged_bytes > MERGE_BYTES {
@@ -310,7 +334,8 @@ impl Draft {
             self.commit.batch.remove(&keys::record(place, old.end().minus(1), 0));
         }
         let merged = merged(small)?;
-        for (key, value) in rows(place, &merged, merged.time_span()?) {
+        let rows = rows(place, &merged, merged.time_span()?, self.encoder, packing);
+        for (key, value) in rows {
             self.commit.batch.insert(&key, value);
         }
         self.commit.merged += small.len() as u64;
@@ -360,99 +385,4 @@ impl Planner<'_> {
             Err(EngineError::IdempotencyConflict)
         }
     }
-}
-
-/// Small batches in a row as one, each record with the time it had.
-fn merged(small: &[RecordBatch]) -> Result<RecordBatch, crate::domain::CorruptRecord> {
-    let mut packed = PackedRecords::default();
-    for batch in small {
-        for item in batch.raw() {
-            packed.push_raw(item?.1, batch.appended);
-        }
-    }
-    let first = small.first().ok_or(crate::domain::CorruptRecord)?;
-    Ok(RecordBatch {
-        base: first.base,
-        count: packed.count(),
-        appended: small.last().map_or(first.appended, |b| b.appended),
-        body: packed.into_body().into(),
-    })
-}
-
-/// What a batch is stored as.
-fn rows(
-    place: keys::Place,
-    piece: &RecordBatch,
-    span: (Timestamp, Timestamp),
-) -> impl Iterator<Item = ([u8; keys::RECORD_LEN], Vec<u8>)> {
-    let last = piece.end().minus(1);
-    let chunks = value::encode(piece, span).into_iter().enumerate();
-    chunks.map(move |(i, chunk)| (keys::record(place, last, i as u16), chunk))
-}
-
-/// The rows of new records, which may be too many for one step.
-#[derive(Default)]
-pub(super) struct Records {
-    rows: Vec<([u8; keys::RECORD_LEN], Vec<u8>)>,
-    bytes: usize,
-    /// Where each partition's new records begin.
-    begins: Vec<(keys::Place, Offset)>,
-}
-
-impl Records {
-    fn add(&mut self, place: keys::Place, piece: &RecordBatch, span: (Timestamp, Timestamp)) {
-        for row in rows(place, piece, span) {
-            self.bytes += row.1.len();
-            self.rows.push(row);
-        }
-    }
-
-    /// Their bytes on disk, before sled's own overhead.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// The records in steps of bounded size, to be synced one by one, and then
-    /// `batch` with the last of them, in one atomic step that makes all count.
-    ///
-    /// The first of several steps says where the records begin, the last one
-    /// takes that back: a crash between them is undone at recovery.
-    pub(super) fn into_steps(
-        self,
-        mut batch: ::sled::Batch,
-    ) -> (Vec<::sled::Batch>, ::sled::Batch) {
-        let many = self.bytes > UNSYNCED_BYTES;
-        let mut steps = vec![];
-        if many {
-            let mut first = ::sled::Batch::default();
-            first.insert(keys::UNDER_WAY, undo_list(&self.begins));
-            steps.push(first);
-        }
-        let (mut step, mut left, mut held) = (::sled::Batch::default(), self.bytes, 0);
-        for (key, value) in self.rows {
-            if left <= UNSYNCED_BYTES / 2 || !many {
-                batch.insert(&key, value);
-                continue;
-            }
-            left -= value.len();
-            held += value.len();
-            step.insert(&key, value);
-            if held > UNSYNCED_BYTES / 2 {
-                steps.push(std::mem::take(&mut step));
-                held = 0;
-            }
-        }
-        steps.push(step);
-        if many {
-            batch.remove(keys::UNDER_WAY);
-        } else {
-            steps.clear();
-        }
-        (steps, batch)
-    }
-}
-
-fn undo_list(begins: &[(keys::Place, Offset)]) -> Vec<u8> {
-    let row = |(place, base): &(keys::Place, Offset)| keys::index(*place, *base);
-    begins.iter().flat_map(row).collect()
 }
