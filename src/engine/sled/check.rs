@@ -3,7 +3,7 @@
 
 use super::{
     config::SledConfig,
-    disk, guard,
+    disk, guard, keyed,
     keys::Place,
     marks::Marks,
     meta::{Meta, VolumeRow, VolumeState},
@@ -193,7 +193,15 @@ fn volume(
                 match part(&volume, place, first, end, report) {
                     Err(error) => report.found(&name, error),
                     Ok(None) => {}
-                    Ok(Some(end)) => drop(ends.insert(place, end)),
+                    Ok(Some(end)) => {
+                        ends.insert(place, end);
+                        if topic.config.keyed {
+                            match keyed::check(&volume, place, first, end) {
+                                Ok(postings) => report.index_entries += postings,
+                                Err(error) => report.found(&name, error),
+                            }
+                        }
+                    }
                 }
             }
         }

@@ -8,7 +8,7 @@
 use super::{
     catalog::{Catalog, Partition, Shared, TopicState},
     config::SledConfig,
-    disk, guard,
+    disk, guard, keyed,
     keys::Place,
     loss::{self, Losses},
     marks::Marks,
@@ -152,7 +152,12 @@ impl Opening<'_> {
                     found.new_epoch(place, &mut change);
                 }
                 last_append = last_append.max(found.head.last_append);
-                partitions.push(Partition::new(place, found.shared, found.head));
+                let mut partition = Partition::new(place, found.shared, found.head);
+                if topic.config.keyed {
+                    let part = &partition.shared.get_mut().active;
+                    *partition.postings.get_mut() = keyed::recover(&active, place, part)?;
+                }
+                partitions.push(partition);
             }
             let topic = parking_lot::RwLock::new(Arc::new(topic));
             catalog.insert(Arc::new(TopicState { topic, partitions }));

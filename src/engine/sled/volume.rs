@@ -201,11 +201,7 @@ impl Volume {
                 let (place, base) = keys::parse_index(row).ok_or_else(|| {
                     EngineError::Damaged(format!("volume {}: an append under way", self.id))
                 })?;
-                let behind = keys::record(place, base, 0)..=keys::record_end(place);
-                while let Some(row) = self.db.range(behind.clone()).next() {
-                    let (key, _) = row.map_err(|e| guard::error(&e))?;
-                    self.db.remove(key).map_err(|e| guard::error(&e))?;
-                }
+                self.remove_all(&keys::record(place, base, 0), &keys::record_end(place))?;
             }
             self.db.remove(keys::UNDER_WAY).map_err(|e| guard::error(&e))?;
             self.sync()
@@ -264,6 +260,32 @@ impl Volume {
                     .ok_or_else(|| self.damaged(place, Offset::ZERO, "a bad index".to_owned()))
             };
             self.db.range(all).map(read).collect()
+        })
+    }
+
+    /// The first row from `from` to `to`, both inclusive.
+    pub(super) fn first_in(
+        &self,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<Option<(::sled::IVec, ::sled::IVec)>, EngineError> {
+        guard::catch(|| {
+            let row = self.db.range(from..=to).next().transpose();
+            let row = row.map_err(|e| guard::error(&e))?;
+            let read = row.as_ref().map_or(0, |(_, value)| value.len());
+            self.read.fetch_add(read as u64, Ordering::Relaxed);
+            Ok(row)
+        })
+    }
+
+    /// Removes the rows from `from` to `to`, durably.
+    pub(super) fn remove_all(&self, from: &[u8], to: &[u8]) -> Result<(), EngineError> {
+        guard::catch(|| {
+            while let Some(row) = self.db.range(from..=to).next() {
+                let (key, _) = row.map_err(|e| guard::error(&e))?;
+                self.db.remove(key).map_err(|e| guard::error(&e))?;
+            }
+            self.sync()
         })
     }
 

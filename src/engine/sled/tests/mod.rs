@@ -3,6 +3,7 @@
 
 mod contract;
 mod damage;
+mod keyed;
 mod volumes;
 
 use super::{OpenError, SledConfig, SledEngine};
