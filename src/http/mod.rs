@@ -16,6 +16,7 @@ pub mod floor;
 mod guard;
 mod incoming;
 mod listen;
+mod live;
 mod metrics;
 mod openapi;
 mod ops;
@@ -96,6 +97,7 @@ impl Site {
         });
         let router = openapi::routes()
             .merge(pages::routes())
+            .merge(live::routes())
             .fallback(refusal::no_route)
             .method_not_allowed_fallback(refusal::no_method)
             .with_state(Arc::clone(&app));
