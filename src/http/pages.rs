@@ -55,7 +55,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/docs/api/{*file}", get(|Path(file): Path<String>| async move { swagger(&file) }))
 }
 
-fn answer(kind: &'static str, policy: &'static str, body: impl Into<Body>) -> Response {
+pub(super) fn answer(kind: &'static str, policy: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     let headers = response.headers_mut();
     let policy_name = header::CONTENT_SECURITY_POLICY;
