@@ -4,7 +4,13 @@
 
 use super::{App, pages::answer, refusal::Refusal};
 use crate::wire::ErrorCode;
-use axum::{Router, extract::Path, response::Response, routing::get};
+use axum::{
+    Router,
+    extract::Path,
+    http::{HeaderValue, header},
+    response::Response,
+    routing::get,
+};
 use std::sync::Arc;
 
 /// Scripts, styles and calls of its own origin, and nothing else.
@@ -15,31 +21,38 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// A file of the page: its name, what it is, and what it holds.
-type File = (&'static str, &'static str, &'static str);
-
 const PAGE: &str = include_str!("../../static/live/index.html");
-const FILES: &[File] = &[
-    ("style.css", CSS, include_str!("../../static/live/style.css")),
-    ("theme.js", SCRIPT, include_str!("../../static/live/theme.js")),
-    ("live.js", SCRIPT, include_str!("../../static/live/live.js")),
-    ("event.js", SCRIPT, include_str!("../../static/live/event.js")),
-    ("feed.js", SCRIPT, include_str!("../../static/live/feed.js")),
-    ("ledger.js", SCRIPT, include_str!("../../static/live/ledger.js")),
-    ("list.js", SCRIPT, include_str!("../../static/live/list.js")),
-    ("map.js", SCRIPT, include_str!("../../static/live/map.js")),
-    ("positions.js", SCRIPT, include_str!("../../static/live/positions.js")),
-    ("projection.js", SCRIPT, include_str!("../../static/live/projection.js")),
-    ("rate.js", SCRIPT, include_str!("../../static/live/rate.js")),
-    ("story.js", SCRIPT, include_str!("../../static/live/story.js")),
-    ("tails.js", SCRIPT, include_str!("../../static/live/tails.js")),
-    ("words.js", SCRIPT, include_str!("../../static/live/words.js")),
-    ("world.js", SCRIPT, include_str!("../../static/live/world.js")),
+
+/// A file of the page with its name below `/live/` and its kind.
+macro_rules! files {
+    ($($name:literal $kind:expr),* $(,)?) => {
+        &[$(($name, $kind, include_str!(concat!("../../static/live/", $name)))),*]
+    };
+}
+
+const FILES: &[(&str, &str, &str)] = files![
+    "style.css" CSS,
+    "theme.js" SCRIPT,
+    "live.js" SCRIPT,
+    "event.js" SCRIPT,
+    "feed.js" SCRIPT,
+    "ledger.js" SCRIPT,
+    "lines.js" SCRIPT,
+    "list.js" SCRIPT,
+    "map.js" SCRIPT,
+    "notice.js" SCRIPT,
+    "positions.js" SCRIPT,
+    "projection.js" SCRIPT,
+    "rate.js" SCRIPT,
+    "story.js" SCRIPT,
+    "tails.js" SCRIPT,
+    "words.js" SCRIPT,
+    "world.js" SCRIPT,
 ];
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/", get(|| async { answer(HTML, POLICY, PAGE) }))
+        .route("/", get(|| async { fresh(HTML, PAGE) }))
         .route("/live/{file}", get(|Path(name): Path<String>| async move { file(&name) }))
 }
 
@@ -48,7 +61,14 @@ fn file(name: &str) -> Result<Response, Refusal> {
     let (_, kind, text) = found.ok_or_else(|| {
         Refusal::new(ErrorCode::RouteUnknown, "the live page has no file of that name")
     })?;
-    Ok(answer(kind, POLICY, *text))
+    Ok(fresh(kind, text))
+}
+
+/// Asked for anew each time: page and gateway are to be of one version.
+fn fresh(kind: &'static str, text: &'static str) -> Response {
+    let mut response = answer(kind, POLICY, text);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
 }
 
 #[cfg(test)]

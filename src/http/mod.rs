@@ -25,6 +25,7 @@ mod problems;
 mod publish;
 mod read;
 mod refusal;
+mod sdk;
 mod serve;
 mod stream;
 mod topics;
@@ -98,6 +99,7 @@ impl Site {
         let router = openapi::routes()
             .merge(pages::routes())
             .merge(live::routes())
+            .merge(sdk::routes())
             .fallback(refusal::no_route)
             .method_not_allowed_fallback(refusal::no_method)
             .with_state(Arc::clone(&app));

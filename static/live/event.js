@@ -12,15 +12,15 @@ function excerpt(record) {
   return (JSON.stringify(record.value) ?? "").slice(0, EXCERPT);
 }
 
-/** `record` of `topic` with what of it is an earthquake; `epoch` and `now` as the page knows them. */
-export function eventOf(record, epoch) {
+/** `record` with what of it is an earthquake. */
+export function eventOf(record) {
   const value = record.value !== null && typeof record.value === "object" ? record.value : {};
   const [longitude, latitude] = [number(value.longitude), number(value.latitude)];
   const onEarth = longitude !== null && latitude !== null && Math.abs(longitude) <= 360 && Math.abs(latitude) <= 90;
   return {
     partition: record.partition,
     offset: record.offset,
-    epoch,
+    epoch: record.epoch,
     key: text(record.key) ?? text(record.key_base64),
     time: number(value.time) ?? number(record.timestamp) ?? 0,
     magnitude: number(value.mag),

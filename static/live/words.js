@@ -34,3 +34,9 @@ export function places(map) {
   const shown = all.slice(0, 8).map(([number, next]) => `p${number} at ${count(next)}`);
   return shown.join(", ") + (all.length > 8 ? ` and ${all.length - 8} more` : "");
 }
+
+/** How fast recorded time passes: `3,600 times real time`, in two digits that hold still. */
+export function pace(times) {
+  const step = 10 ** Math.max(0, Math.floor(Math.log10(times)) - 1);
+  return `${count(Math.round(times / step) * step)} times real time`;
+}

@@ -68,6 +68,12 @@ async fn pages_load_nothing_from_elsewhere(gateway: &Gateway) {
             assert!(!page.text().contains(elsewhere), "{path} has {elsewhere}");
         }
     }
+    for file in ["tidegate.js", "fallback.js", "outbox.js"] {
+        let script = gateway.get(&format!("/sdk/{file}")).await;
+        assert_eq!(script.status, 200, "{file}");
+        assert_eq!(script.header("content-type"), "text/javascript; charset=utf-8");
+    }
+    assert_eq!(gateway.get("/sdk/tidegate.min.js").await.status, 404);
     assert_eq!(gateway.get("/docs/api").await.status, 200, "redirects to the page");
     let script = gateway.get("/docs/api/swagger-initializer.js").await;
     assert!(script.text().contains("/openapi.json"));
