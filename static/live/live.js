@@ -141,8 +141,7 @@ function mend() {
 
 function pause(on) {
   page.paused = on;
-  by("pause").setAttribute("aria-pressed", String(on));
-  by("pause").textContent = on ? "Go on reading" : "Pause reading";
+  by("pause").textContent = on ? "Go on" : "Pause";
   if (on) feed.pause();
   else feed.resume();
   story.note(Date.now(), on ? "reading paused" : "reading on");
@@ -284,11 +283,14 @@ function everySecond() {
   const points = counts.map((n, i) => `${i} ${(19 - (18 * n) / top).toFixed(1)}`).join("L");
   by("spark").children[0].setAttribute("d", `M${points}V20H0Z`);
   by("spark").children[1].setAttribute("d", `M${points}`);
-  page.passed.push([now, page.newest]);
+  // Only while it is live: a jump ahead is no pace.
+  const steady = connectionState()[0] === "live" && !page.waiting.length;
+  page.passed = steady ? [...page.passed, [now, page.newest]] : [];
+  if (!page.passed.length) return put("pace", "UTC");
   if (page.passed.length > 12) page.passed.shift();
   const [[wall, recorded]] = page.passed;
   const times = (page.newest - recorded) / (now - wall);
-  const told = recorded && page.passed.length > 5 && times >= 1.5 && (behind() ?? 1) < 50;
+  const told = recorded && page.passed.length > 5 && times >= 1.5;
   put("pace", told ? `UTC, about ${words.pace(times)}` : "UTC");
 }
 
@@ -332,7 +334,7 @@ function start() {
   by("topic-link").href = `/v1/topics/${encodeURIComponent(TOPIC)}`;
   by("cut").addEventListener("click", cut);
   by("pause").addEventListener("click", () => pause(!page.paused));
-  by("replay").addEventListener("click", () => beginAnew("earliest", "Replayed from the beginning."));
+  by("replay").addEventListener("click", () => beginAnew("earliest", "Replayed from the start."));
   by("again").addEventListener("click", () => begin(EARLIER));
   for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => choose(button.dataset.view));
   document.addEventListener("theme", () => map.restyle());
