@@ -104,6 +104,7 @@ function beginAnew(from, why) {
   if (page.paused) pause(false);
   feed.resume();
   begin(from);
+  figures();
 }
 
 // The connection
