@@ -19,8 +19,9 @@ const EARLIER = { last: 300 };
 const CUT_MS = 6_000;
 // Events that wait to be drawn: with so many the page takes no more until some are drawn.
 const WAITING = 2_000;
-// All waiting events are drawn within about so many frames.
-const FRAMES = 80;
+// Milliseconds in which two thirds of what waits is drawn, and the least that is drawn in one.
+const DRAWN_IN = 1_200;
+const LEAST = 0.06;
 const LIST_EVERY = 120;
 const FIGURES_EVERY = 250;
 const SPEAK_EVERY = 20_000;
@@ -43,6 +44,8 @@ const page = {
   passed: [],
   cutUntil: 0,
   retryAt: 0,
+  drawnAt: 0,
+  listedAt: 0,
   paused: false,
   reading: false,
   refusal: null,
@@ -208,17 +211,20 @@ function draw(now) {
   const { waiting, listed } = page;
   if (waiting.length) {
     waiting.sort((a, b) => a.time - b.time);
-    const share = document.hidden || still.matches ? waiting.length : Math.ceil(waiting.length / FRAMES);
+    const passed = Math.min(250, now - page.drawnAt);
+    const part = Math.ceil(waiting.length * (1 - Math.exp(-passed / DRAWN_IN)) + passed * LEAST);
+    const share = document.hidden || still.matches ? waiting.length : part;
     const events = waiting.splice(0, share);
     map.add(events, now, !document.hidden && !still.matches);
     listed.push(...events);
     for (const event of events) {
-      page.newest = event.time;
+      page.newest = Math.max(page.newest, event.time);
       if ((event.magnitude ?? -9) > (page.strongest?.magnitude ?? -9)) page.strongest = event;
     }
     if (waiting.length < WAITING / 2 && !page.paused) feed.resume();
   }
-  if (listed.length && now - (page.listedAt ?? 0) >= LIST_EVERY) {
+  page.drawnAt = now;
+  if (listed.length && now - page.listedAt >= LIST_EVERY) {
     page.listedAt = now;
     list.add(listed.splice(0));
   }
