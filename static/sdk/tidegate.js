@@ -157,16 +157,16 @@ class Subscription extends Emitter {
 
   constructor(link, sub, options, onRecord) {
     super();
-    const { topic, topics = topic, credit = 1000, ...rest } = options;
+    const { topic, topics = topic, from = "latest", partitions, keys, credit = 1000, encoding } = options;
     this.#link = link;
-    this.#options = { ...rest, topics: [].concat(topics), credit };
+    this.#options = { topics: [].concat(topics), from, partitions, keys, credit, encoding };
     this.#onRecord = onRecord;
     this.sub = sub;
   }
 
   /** Where the application stands: give it to `from: { cursor }` to go on after the last record taken. */
   get cursor() {
-    return this.#taken ? encodeCursor(this.#taken) : this.#options.from?.cursor;
+    return this.#taken ? encodeCursor(this.#taken) : this.#options.from.cursor;
   }
 
   /** Ends it: no further record comes. */
@@ -178,10 +178,10 @@ class Subscription extends Emitter {
 
   /** The frame that makes it, or makes it go on, on a new connection. */
   _subscribe() {
-    const { credit, from = "latest", ...rest } = this.#options;
+    const { credit, from } = this.#options;
     const start = this.#received ? { cursor: encodeCursor(this.#received) } : from;
     this.#owed = 0;
-    return { ...rest, from: start, credit: Math.max(1, credit - this.#buffered) };
+    return { ...this.#options, from: start, credit: Math.max(1, credit - this.#buffered) };
   }
 
   _subscribed({ cursor }) {
