@@ -181,7 +181,7 @@ class Subscription extends Emitter {
     const { credit, from } = this.#options;
     const start = this.#received ? { cursor: encodeCursor(this.#received) } : from;
     this.#owed = 0;
-    return { ...this.#options, from: start, credit: Math.max(1, credit - this.#buffered) };
+    return { ...this.#options, from: start, credit: Math.max(0, credit - this.#buffered) };
   }
 
   _subscribed({ cursor }) {
@@ -474,7 +474,10 @@ class Client extends Emitter {
       } else if (op === "error") this.#answer(id, frame);
       else subscription?._frame(frame);
     } else if (id !== undefined) this.#answer(id, frame);
-    else if (op === "error") this._emit("error", { problem: frame.problem, error: new TidegateError(frame.problem) });
+    // It may have ended a subscription while credit for that was on its way.
+    else if (op === "error" && frame.problem.code !== "subscription_unknown") {
+      this._emit("error", { problem: frame.problem, error: new TidegateError(frame.problem) });
+    }
   }
 
   #answer(id, frame) {
@@ -515,7 +518,8 @@ class Client extends Emitter {
   #closed(code, reason) {
     const words = this.#closing;
     const why = words?.reason ?? reason;
-    const error = failure(why || "connection_lost", `the connection was closed (${code} ${why || "without a reason"})`, { close: code });
+    const detail = `the connection was closed (${code} ${why || "without a reason"})`;
+    const error = failure(why || "connection_lost", detail, { ...words?.problem, close: code });
     if (words?.reconnect === false || (code >= 4500 && code < 5000)) this.#end(error);
     else this.#lost(error);
   }

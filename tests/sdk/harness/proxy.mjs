@@ -1,7 +1,10 @@
 // A TCP proxy in front of a gateway, which does what networks do to connections: cuts them, lets them go silent
-// without a word, refuses upgrades, and holds back streams.
+// without a word, refuses upgrades, and holds back streams. It also has a page of its own, for browsers to be on.
 
 import net from "node:net";
+
+const HTML = '<!doctype html><html lang="en"><meta charset="utf-8"><title>test</title><link rel="icon" href="data:,"><p>test</p>';
+const PAGE = `HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: ${HTML.length}\r\nconnection: close\r\n\r\n${HTML}`;
 
 export class Proxy {
   #server;
@@ -49,6 +52,7 @@ export class Proxy {
   #pass(pair, from, to, data, end) {
     if (this.frozen) return;
     const text = data.toString("latin1");
+    if (from === pair.client && text.startsWith("GET /page")) return void from.end(PAGE);
     if (from === pair.client && this.noUpgrades && /^upgrade: *websocket/im.test(text)) {
       from.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
       return void setImmediate(end);
