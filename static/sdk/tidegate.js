@@ -152,6 +152,7 @@ class Subscription extends Emitter {
   #received; // positions after the last frame that came: where a new connection goes on
   #taken; // positions after the last record that the application took
   #waiting = []; // callers of next()
+  #live = false; // whether frames of its number are its own, and not of one that had it before
   #ended = false;
   #error;
 
@@ -181,10 +182,12 @@ class Subscription extends Emitter {
     const { credit, from } = this.#options;
     const start = this.#received ? { cursor: encodeCursor(this.#received) } : from;
     this.#owed = 0;
+    this.#live = false;
     return { ...this.#options, from: start, credit: Math.max(0, credit - this.#buffered) };
   }
 
   _subscribed({ cursor }) {
+    this.#live = true;
     if (this.#received) return;
     this.#received = decodeCursor(cursor);
     this.#taken = decodeCursor(cursor);
@@ -192,7 +195,7 @@ class Subscription extends Emitter {
   }
 
   _frame(frame) {
-    if (this.#ended) return;
+    if (this.#ended || !this.#live) return;
     if (frame.op === "lagging" || frame.op === "caught_up") return void this._tell(frame.op, frame);
     if (frame.op === "position") this.#received = decodeCursor(frame.cursor);
     if (frame.op === "records") {
@@ -361,7 +364,9 @@ class Client extends Emitter {
   /** Reads topics from `from` on. With `onRecord` records are handed to it, else iterate over what this answers. */
   subscribe(options, onRecord) {
     if (this.state === "closed") throw failure("client_closed", "the client was closed");
-    const sub = ++this.#ids;
+    // The lowest that is free: most connections have one subscription, and share what is sent to number 1.
+    let sub = 1;
+    while (this.#subscriptions.has(sub)) sub++;
     const subscription = new Subscription(this.#link, sub, options, onRecord);
     this.#subscriptions.set(sub, subscription);
     if (this.state === "open") this.#subscribe(subscription);
