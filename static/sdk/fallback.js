@@ -76,14 +76,14 @@ class Stream {
 
   async #run() {
     try {
-      if (this.#socket._polls || !(await this.#events())) await this.#poll();
+      if (this.#socket.memory.polls || !(await this.#events())) await this.#poll();
     } catch (error) {
       if (!this.#stop.signal.aborted) this.#socket._broken(error);
     }
   }
 
-  async #answer(path, accept) {
-    const answer = await this.#socket._fetch(path, { headers: { accept }, signal: this.#stop.signal });
+  async #answer(path, accept, signal = this.#stop.signal) {
+    const answer = await this.#socket._fetch(path, { headers: { accept }, signal });
     if (answer.ok) return answer;
     const problem = await this.#socket._problem(answer);
     const { id, sub } = this.#ask;
@@ -93,29 +93,28 @@ class Stream {
 
   /** Reads server-sent events; answers false when none come through. */
   async #events() {
-    const outer = this.#stop;
-    const inner = (this.#stop = new AbortController());
     let blocked = false;
-    let watch = after(FIRST_MS, () => inner.abort((blocked = true)));
-    outer.signal.addEventListener("abort", () => inner.abort());
+    const inner = new AbortController();
+    const give = () => inner.abort((blocked = true));
+    this.#stop.signal.addEventListener("abort", () => inner.abort());
+    let watch = after(FIRST_MS, give);
     try {
-      const answer = await this.#answer(query(this.#ask, { follow: true }), "text/event-stream");
+      const answer = await this.#answer(query(this.#ask, { follow: true }), "text/event-stream", inner.signal);
       if (!answer) return true;
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       for (let text = ""; ; ) {
-        await this.#room();
         const { value, done } = await reader.read();
-        if (done) throw new Error("the event stream ended");
         watch();
-        watch = after(SILENT_MS, () => this.#socket._broken());
+        if (done) throw new Error("the event stream ended");
         const events = (text + value).split(/\r?\n\r?\n/);
         text = events.pop();
-        events.forEach((event) => this.#event(event));
+        for (const event of events) this.#event(event);
+        await this.#room();
+        watch = after(SILENT_MS, () => this.#socket._broken());
       }
     } catch (error) {
-      if (!blocked || this.#known) throw error;
-      this.#stop = outer;
-      this.#socket._polls = true;
+      if (!blocked) throw error;
+      this.#socket.memory.polls = true;
       return false;
     } finally {
       watch();
@@ -183,10 +182,10 @@ class AnySocket {
     const bearer = protocols.find((protocol) => protocol.startsWith("bearer."));
     this.#token = bearer && atob(bearer.slice(7).replace(/-/g, "+").replace(/_/g, "/"));
     this.memory = memory;
-    if (Date.now() < memory.until) return void this.#fall(memory);
+    if (Date.now() < memory.until) return void this.#fall();
     const blocked = () => {
       this.#leave();
-      this.#fall(memory);
+      this.#fall();
     };
     const late = after(FIRST_MS, blocked);
     this.#undo.push(late);
@@ -200,19 +199,18 @@ class AnySocket {
       this.#native.onmessage = (message) => this.onmessage?.(message);
       this.onmessage?.(message);
     };
-    this.again = () => new Native(url, protocols);
   }
 
   /** Goes by HTTP from here on, if that goes. */
-  async #fall(memory) {
+  async #fall() {
     try {
       const answer = await this._fetch("healthz", { signal: AbortSignal.any([this.#ended.signal, AbortSignal.timeout(FIRST_MS)]) });
       if (!answer.ok) throw new Error(`healthz answers ${answer.status}`);
     } catch (error) {
       return this._broken(error);
     }
-    memory.until = Date.now() + memory.retry;
-    this.#undo.push(after(memory.retry, () => this._broken()));
+    this.memory.until = Date.now() + this.memory.retry;
+    this.#undo.push(after(this.memory.retry, () => this._broken()));
     this._say({ op: "hello", version: "tidegate.v1", connection: null, heartbeat_ms: 25_000, limits: {}, transport: "http" });
   }
 
@@ -223,14 +221,6 @@ class AnySocket {
     if (!native) return;
     native.onclose = native.onmessage = null;
     native.close();
-  }
-
-  get _polls() {
-    return this.memory.polls;
-  }
-
-  set _polls(polls) {
-    this.memory.polls = polls;
   }
 
   _say(frame) {

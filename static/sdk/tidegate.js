@@ -152,21 +152,22 @@ class Subscription extends Emitter {
   #received; // positions after the last frame that came: where a new connection goes on
   #taken; // positions after the last record that the application took
   #waiting = []; // callers of next()
+  #live = false; // whether frames of its number are its own, and not of one that had it before
   #ended = false;
   #error;
 
   constructor(link, sub, options, onRecord) {
     super();
-    const { topic, topics = topic, credit = 1000, ...rest } = options;
+    const { topic, topics = topic, from = "latest", partitions, keys, credit = 1000, encoding } = options;
     this.#link = link;
-    this.#options = { ...rest, topics: [].concat(topics), credit };
+    this.#options = { topics: [].concat(topics), from, partitions, keys, credit, encoding };
     this.#onRecord = onRecord;
     this.sub = sub;
   }
 
   /** Where the application stands: give it to `from: { cursor }` to go on after the last record taken. */
   get cursor() {
-    return this.#taken ? encodeCursor(this.#taken) : this.#options.from?.cursor;
+    return this.#taken ? encodeCursor(this.#taken) : this.#options.from.cursor;
   }
 
   /** Ends it: no further record comes. */
@@ -178,13 +179,15 @@ class Subscription extends Emitter {
 
   /** The frame that makes it, or makes it go on, on a new connection. */
   _subscribe() {
-    const { credit, from = "latest", ...rest } = this.#options;
+    const { credit, from } = this.#options;
     const start = this.#received ? { cursor: encodeCursor(this.#received) } : from;
     this.#owed = 0;
-    return { ...rest, from: start, credit: Math.max(1, credit - this.#buffered) };
+    this.#live = false;
+    return { ...this.#options, from: start, credit: Math.max(0, credit - this.#buffered) };
   }
 
   _subscribed({ cursor }) {
+    this.#live = true;
     if (this.#received) return;
     this.#received = decodeCursor(cursor);
     this.#taken = decodeCursor(cursor);
@@ -192,7 +195,7 @@ class Subscription extends Emitter {
   }
 
   _frame(frame) {
-    if (this.#ended) return;
+    if (this.#ended || !this.#live) return;
     if (frame.op === "lagging" || frame.op === "caught_up") return void this._tell(frame.op, frame);
     if (frame.op === "position") this.#received = decodeCursor(frame.cursor);
     if (frame.op === "records") {
@@ -361,7 +364,9 @@ class Client extends Emitter {
   /** Reads topics from `from` on. With `onRecord` records are handed to it, else iterate over what this answers. */
   subscribe(options, onRecord) {
     if (this.state === "closed") throw failure("client_closed", "the client was closed");
-    const sub = ++this.#ids;
+    // The lowest that is free: most connections have one subscription, and share what is sent to number 1.
+    let sub = 1;
+    while (this.#subscriptions.has(sub)) sub++;
     const subscription = new Subscription(this.#link, sub, options, onRecord);
     this.#subscriptions.set(sub, subscription);
     if (this.state === "open") this.#subscribe(subscription);
@@ -474,7 +479,10 @@ class Client extends Emitter {
       } else if (op === "error") this.#answer(id, frame);
       else subscription?._frame(frame);
     } else if (id !== undefined) this.#answer(id, frame);
-    else if (op === "error") this._emit("error", { problem: frame.problem, error: new TidegateError(frame.problem) });
+    // It may have ended a subscription while credit for that was on its way.
+    else if (op === "error" && frame.problem.code !== "subscription_unknown") {
+      this._emit("error", { problem: frame.problem, error: new TidegateError(frame.problem) });
+    }
   }
 
   #answer(id, frame) {
@@ -515,7 +523,8 @@ class Client extends Emitter {
   #closed(code, reason) {
     const words = this.#closing;
     const why = words?.reason ?? reason;
-    const error = failure(why || "connection_lost", `the connection was closed (${code} ${why || "without a reason"})`, { close: code });
+    const detail = `the connection was closed (${code} ${why || "without a reason"})`;
+    const error = failure(why || "connection_lost", detail, { ...words?.problem, close: code });
     if (words?.reconnect === false || (code >= 4500 && code < 5000)) this.#end(error);
     else this.#lost(error);
   }
