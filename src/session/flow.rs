@@ -33,8 +33,9 @@ impl Session {
         let mut sent = 0;
         loop {
             let before = sent;
-            sent += self.put_answers(out);
             sent += self.finish_requests(cx);
+            // Before records: a subscription's first may not come before its `ok`.
+            sent += self.put_answers(out);
             if self.ending.is_some() {
                 sent += self.put_closing(out);
             } else if !out.is_full() {
