@@ -22,7 +22,9 @@ const WAITING = 2_000;
 // Milliseconds in which two thirds of what waits is drawn, and the least that is drawn in one.
 const DRAWN_IN = 1_200;
 const LEAST = 0.06;
-const LIST_EVERY = 120;
+// Refusals that say no more than that the topic is not the one that was read: another may come.
+const OTHER_TOPIC = new Set(["topic_unknown", "cursor_topic_gone"]);
+const LIST_EVERY = 200;
 const FIGURES_EVERY = 250;
 const SPEAK_EVERY = 20_000;
 
@@ -78,7 +80,7 @@ function lost(notice) {
 
 function refused(problem) {
   page.reading = false;
-  page.refusal = problem.code === "topic_unknown" || problem.code === "topic_deleted" ? null : problem;
+  page.refusal = OTHER_TOPIC.has(problem.code) ? null : problem;
   if (!page.refusal) tails.status = "absent";
   showState();
 }
@@ -153,9 +155,12 @@ function pause(on) {
 }
 
 function tailsChanged(before) {
-  if (tails.status === "there" && !page.reading && !page.refusal) begin(before === "absent" ? "earliest" : EARLIER);
-  // Made again under the same name it is another topic, whose offsets begin anew.
   if (tails.status === "absent" && before === "there") page.reading = false;
+  if (tails.status === "there" && !page.reading && !page.refusal) {
+    // Under the same name it is another topic, whose offsets begin anew.
+    if (page.ledger.total().received) beginAnew("earliest", "The topic is another one now.");
+    else begin(before === "absent" ? "earliest" : EARLIER);
+  }
   showState();
 }
 

@@ -15,8 +15,8 @@ const STRONG = 4.5;
 // Settled events that stay, and how many go at once when there are more.
 const KEPT = 3_000;
 const GONE = 600;
-// Rings at once: with more, none could be made out.
-const RINGS = 120;
+// Fresh ones at once: with more, no ring could be made out, so the oldest settle early.
+const CROWD = 140;
 
 /** The radius of a dot in CSS pixels on a sheet of ordinary width. */
 const radius = (mag) => 1.6 + 0.92 * Math.max(0, mag ?? 1) ** 1.45;
@@ -105,9 +105,10 @@ export class EarthMap {
     if (!this.#dirty && !this.#fresh.length) return false;
     this.#dirty = false;
     const staying = [];
-    for (const dot of this.#fresh) {
+    const early = this.#fresh.length - CROWD;
+    for (const [i, dot] of this.#fresh.entries()) {
       const life = (dot.event.magnitude ?? 0) >= STRONG ? NAMED : FRESH;
-      if (now - dot.born < life) {
+      if (now - dot.born < life && (i >= early || life === NAMED)) {
         staying.push(dot);
       } else {
         this.#old.push(dot);
@@ -121,8 +122,7 @@ export class EarthMap {
     to.drawImage(this.#land, 0, 0);
     to.drawImage(this.#settled, 0, 0);
     to.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const rings = this.#still ? this.#fresh.length : Math.max(0, this.#fresh.length - RINGS);
-    this.#fresh.forEach((dot, i) => dot.at && this.#drawFresh(to, dot, now - dot.born, i >= rings));
+    for (const dot of this.#fresh) if (dot.at) this.#drawFresh(to, dot, now - dot.born);
     to.globalAlpha = 1;
     return this.#fresh.length > 0;
   }
@@ -200,11 +200,11 @@ export class EarthMap {
     to.fill();
   }
 
-  #drawFresh(to, dot, age, ring) {
+  #drawFresh(to, dot, age) {
     const passed = Math.min(1, age / FRESH);
     this.#drawDot(to, dot, 0.95 - 0.4 * passed);
     const [x, y] = dot.at;
-    if (ring && passed < 1) {
+    if (passed < 1 && !this.#still) {
       to.globalAlpha = 0.85 * (1 - passed) ** 1.5;
       to.strokeStyle = this.#colours.depths[depthClass(dot.event.depth)];
       to.lineWidth = 1.5;

@@ -141,7 +141,7 @@ async function aWeekAtOnce(page, url) {
   const settled = await seen(page);
   need(settled.listed <= ROWS && settled.elements < ELEMENTS, `${settled.listed} rows, ${settled.elements} elements`);
   await page.click("[data-view=america]");
-  need((await seen(page)).dots > 500, "North America is empty");
+  await until(page, (now) => now.dots > 500, "North America is empty");
 }
 
 /** No topic yet: the page says what to do, and begins by itself when that is done. */
@@ -206,6 +206,12 @@ async function outlivesTheGateway(page, data, gateway, stop) {
     need(await page.locator("#notice").isHidden(), "the notice stays");
     await isWhole(page, url, back);
     await until(page, (now) => /nothing missed, nothing twice/.test(now.story), "it does not tell of it");
+    // Another store there has another topic of that name.
+    await stop(child);
+    ({ child } = await gateway(["serve", "--listen", new URL(url).host, "--engine", "memory"]));
+    await page.request.put(`${url}/v1/topics/earthquakes`, { data: { partitions: 4 } });
+    await publish(7);
+    await until(page, (now) => now.state === "live" && now.received === 7, "it does not begin anew", 60_000);
   } finally {
     await stop(child);
   }
