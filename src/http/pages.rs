@@ -78,7 +78,7 @@ fn page(title: &str, body: &str) -> Response {
          <title>{title} – tidegate</title>\n<link rel=\"icon\" href=\"{ICON}\">\n\
          <link rel=\"stylesheet\" href=\"/docs/style.css\">\n\
          </head>\n<body>\n<header><a href=\"/\">tidegate</a><nav><a href=\"/\">Live</a>\
-         <a href=\"/docs\">Documentation</a><a href=\"/docs/api/\">API</a></nav></header>\n\
+         <a href=\"/docs\">Docs</a><a href=\"/docs/api/\">API</a></nav></header>\n\
          <main>\n{body}\n</main>\n\
          </body>\n</html>\n"
     );

@@ -97,6 +97,13 @@ function begin(from) {
   showState();
 }
 
+/** After a refusal: from where it stood, if it stood anywhere. */
+function again() {
+  page.refusal = null;
+  if (tails.status === "there") begin(feed.cursor ? { cursor: feed.cursor } : EARLIER);
+  else tails.ask();
+}
+
 /** Forgets what was drawn and counted, and reads from another place. */
 function beginAnew(from, why) {
   Object.assign(page, { ledger: new Ledger(), waiting: [], listed: [], strongest: null, newest: 0, passed: [] });
@@ -156,6 +163,7 @@ function pause(on) {
 
 function tailsChanged(before) {
   if (tails.status === "absent" && before === "there") page.reading = false;
+  if (tails.status === "refused" && !page.reading) page.refusal = tails.problem;
   if (tails.status === "there" && !page.reading && !page.refusal) {
     // Under the same name it is another topic, whose offsets begin anew.
     if (page.ledger.total().received) beginAnew("earliest", "The topic is another one now.");
@@ -347,7 +355,7 @@ function start() {
   by("cut").addEventListener("click", cut);
   by("pause").addEventListener("click", () => pause(!page.paused));
   by("replay").addEventListener("click", () => beginAnew("earliest", "Replayed from the start."));
-  by("again").addEventListener("click", () => begin(EARLIER));
+  by("again").addEventListener("click", again);
   for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => choose(button.dataset.view));
   document.addEventListener("theme", () => map.restyle());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => map.restyle());

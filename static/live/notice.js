@@ -2,6 +2,7 @@
 
 import { showLines } from "./lines.js";
 
+const DEMO = "earthquakes";
 const QUAKE = '{"records":[{"key":"me","value":{"mag":6.1,"place":"Near the middle of the Pacific","longitude":-150,"latitude":8,"depth_km":12}}]}';
 
 export class Notice {
@@ -40,11 +41,12 @@ export class Notice {
 
   #absent(title, text, lines, topics, others) {
     const url = `${this.#origin}/v1/topics/${encodeURIComponent(this.#topic)}`;
-    title.textContent = `There is no topic "${this.#topic}" yet`;
+    title.textContent = `There is no topic “${this.#topic}” yet`;
     text.textContent = "The page begins by itself as soon as there is one.";
+    const demo = this.#topic === DEMO ? [["A gateway of its own, with the recorded week", "tidegate demo"]] : [];
     showLines(lines, [
-      ["A gateway of its own, with the recorded week", "tidegate demo"],
-      ["Or make the topic here", `curl -X PUT ${url} -H 'content-type: application/json' -d '{"partitions":4}'`],
+      ...demo,
+      [demo.length ? "Or make the topic here" : "Make the topic", `curl -X PUT ${url} -H 'content-type: application/json' -d '{"partitions":4}'`],
       ["And publish an event of yours", `curl ${url}/records -H 'content-type: application/json' -d '${QUAKE}'`],
     ]);
     if (!others.length) return;

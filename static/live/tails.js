@@ -5,9 +5,28 @@ const EVERY = 1_000;
 // While nobody looks.
 const SELDOM = 10_000;
 
-/** `absent` (no such topic), `there` or `away` (no answer), and the end of each partition. */
+/** The gateway's own word of why it does not answer such a question. */
+class Refused extends Error {
+  constructor(problem) {
+    super(problem.detail);
+    this.problem = problem;
+  }
+}
+
+async function asked(path) {
+  const answer = await fetch(path, { cache: "no-store" });
+  if (answer.ok) return answer.json();
+  const problem = await answer.json().catch(() => ({}));
+  // What may go by itself is no refusal.
+  if (problem.code && !problem.retryable) throw new Refused(problem);
+  throw new Error(`status ${answer.status}`);
+}
+
+/** `absent` (no such topic), `there`, `away` (no answer) or `refused`, and the end of each partition. */
 export class Tails {
   status = "unknown";
+  /** Why it is refused. */
+  problem = null;
   partitions = new Map();
   others = [];
   #topic;
@@ -33,8 +52,10 @@ export class Tails {
       // A topic that is not there is looked for in the list, for that is no error.
       if (this.status !== "there") await this.#list();
       if (this.status === "there") await this.#describe();
-    } catch {
-      this.status = "away";
+    } catch (error) {
+      this.problem = error instanceof Refused ? error.problem : null;
+      this.status = this.problem ? "refused" : "away";
+      if (this.problem?.code === "topic_unknown") this.status = "absent";
     }
     this.#changed(before);
     return this.status === "there" ? this.#ends() : null;
@@ -45,27 +66,18 @@ export class Tails {
   }
 
   async #list() {
-    const answer = await fetch(`/v1/topics?prefix=${encodeURIComponent(this.#topic)}`, { cache: "no-store" });
-    if (!answer.ok) throw new Error(`status ${answer.status}`);
-    const { topics } = await answer.json();
+    const { topics } = await asked(`/v1/topics?prefix=${encodeURIComponent(this.#topic)}`);
     if (topics.some(({ name }) => name === this.#topic)) {
       this.status = "there";
       return;
     }
     this.status = "absent";
     this.partitions = new Map();
-    const all = await (await fetch("/v1/topics?limit=12", { cache: "no-store" })).json();
-    this.others = all.topics.map(({ name }) => name);
+    this.others = (await asked("/v1/topics?limit=12")).topics.map(({ name }) => name);
   }
 
   async #describe() {
-    const answer = await fetch(`/v1/topics/${encodeURIComponent(this.#topic)}`, { cache: "no-store" });
-    if (answer.status === 404) {
-      this.status = "absent";
-      return;
-    }
-    if (!answer.ok) throw new Error(`status ${answer.status}`);
-    const { partition_list: list } = await answer.json();
+    const { partition_list: list } = await asked(`/v1/topics/${encodeURIComponent(this.#topic)}`);
     this.partitions = new Map(list.map((partition) => [partition.partition, partition]));
   }
 }

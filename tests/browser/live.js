@@ -174,12 +174,19 @@ async function anyTopic(page, url) {
   need(now.dots === 0, "what is nowhere is on the map");
 }
 
+/** A name that no topic can have: the gateway's own words. */
+async function saysWhatIsRefused(page, url) {
+  await page.goto(`${url}/?topic=not%20a%20name`);
+  await page.locator("#notice").getByText("parameter_invalid").waitFor();
+  need((await seen(page)).state === "closed", "it does not say that it was refused");
+}
+
 /** A topic that is deleted and made again is another, and the page begins with it anew. */
 async function topicMadeAgain(page, url) {
   await page.goto(`${url}/?topic=odd`);
   await until(page, (now) => now.received > 0, "nothing arrives");
   await page.request.delete(`${url}/v1/topics/odd`);
-  await page.locator("#notice").getByText('no topic "odd"').waitFor();
+  await page.locator("#notice").getByText("no topic “odd”").waitFor();
   await page.request.put(`${url}/v1/topics/odd`, { data: { partitions: 1 } });
   await page.request.post(`${url}/v1/topics/odd/records`, { data: { records: [{ text: "again" }] } });
   await page.locator("#list").getByText("again").waitFor();
@@ -259,6 +266,7 @@ async function livePage({ root, work, test, gateway, stop, watch, browser, pictu
     await test("without a topic the live page says what to do", () => beginsByItself(page, empty.url));
     await page.setViewportSize({ width: 1440, height: 900 });
     await test("the live page shows any topic", () => anyTopic(page, empty.url));
+    await test("the live page says what is refused", () => saysWhatIsRefused(other, empty.url));
     await test("the live page goes over to a topic made again", () => topicMadeAgain(other, empty.url));
   } finally {
     await Promise.all([page.goto("about:blank"), other.goto("about:blank")]);

@@ -58,8 +58,15 @@ async fn requests_have_ids(gateway: &Gateway) {
 }
 
 async fn pages_load_nothing_from_elsewhere(gateway: &Gateway) {
-    for path in ["/", "/docs/errors", "/docs/api/", "/docs/errors/topic_unknown", "/docs/style.css"]
-    {
+    for path in [
+        "/",
+        "/live/live.js",
+        "/docs",
+        "/docs/errors",
+        "/docs/api/",
+        "/docs/errors/topic_unknown",
+        "/docs/style.css",
+    ] {
         let page = gateway.get(path).await;
         assert_eq!(page.status, 200, "{path}");
         assert_eq!(page.header("x-content-type-options"), "nosniff");
