@@ -359,7 +359,7 @@ function start() {
   for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => choose(button.dataset.view));
   document.addEventListener("theme", () => map.restyle());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => map.restyle());
-  // On a phone the world is too small: three in four of the week's events happened here.
+  // On a phone the world is too small: nine in ten of the week's events happened here.
   if (matchMedia("(max-width: 640px)").matches) choose("america");
   map.restyle();
   setInterval(figures, FIGURES_EVERY);
