@@ -12,6 +12,7 @@ use crate::{
     },
     http::{self, Site},
     runtime::{Metrics, Phase, Shutdown, ShutdownToken, TaskFailed, TaskKind, Tasks},
+    session::Host,
 };
 use std::{
     io,
@@ -44,6 +45,7 @@ pub enum ServerError {
 pub struct Server {
     address: SocketAddr,
     engine: Arc<dyn Engine>,
+    broker: Arc<Broker>,
     shutdown: Shutdown,
     tasks: Tasks,
 }
@@ -63,17 +65,25 @@ impl Server {
         let draining = shutdown.token(Phase::Draining);
         let engine = open_engine(&config, &metrics, &tasks, draining).await?;
         let broker = Broker::new(Arc::clone(&engine), config.limits, &metrics);
+        let serving = Arc::clone(&broker);
         let (stop, own) = (shutdown.clone(), tasks.clone());
-        let site = Site::new(config.http, address, broker, &metrics, stop, own);
+        let sessions = Host::new(serving, config.session, &metrics);
+        let site = Site::new(config.http, address, sessions, &metrics, stop, own);
         tasks.spawn("listener", TaskKind::Vital, http::listen(site, listener));
         tracing::info!(%address, engine = engine.name(), "serving");
-        Ok(Server { address, engine, shutdown, tasks })
+        Ok(Server { address, engine, broker, shutdown, tasks })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many tasks are running, or have just ended.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.tasks.len()
     }
 
     /// Waits until something that it cannot do without has failed; for ever if
@@ -94,6 +104,7 @@ impl Server {
             tracing::warn!(tasks = cut, "not all was finished at the deadline");
         }
         self.shutdown.enter(Phase::Closing);
+        self.broker.close(deadline).await;
         self.engine.close().await;
         tracing::info!("stopped");
     }

@@ -44,9 +44,8 @@ static SWAGGER: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/", get(home))
         .route("/openapi.json", get(document))
-        .route("/docs", get(|| async { Redirect::permanent("/") }))
+        .route("/docs", get(home))
         .route("/docs/style.css", get(style))
         .route("/docs/errors", get(errors))
         .route("/docs/errors/{code}", get(error))
@@ -55,7 +54,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/docs/api/{*file}", get(|Path(file): Path<String>| async move { swagger(&file) }))
 }
 
-fn answer(kind: &'static str, policy: &'static str, body: impl Into<Body>) -> Response {
+pub(super) fn answer(kind: &'static str, policy: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     let headers = response.headers_mut();
     let policy_name = header::CONTENT_SECURITY_POLICY;
@@ -78,7 +77,9 @@ fn page(title: &str, body: &str) -> Response {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title} – tidegate</title>\n<link rel=\"icon\" href=\"{ICON}\">\n\
          <link rel=\"stylesheet\" href=\"/docs/style.css\">\n\
-         </head>\n<body>\n<header><a href=\"/\">tidegate</a></header>\n<main>\n{body}\n</main>\n\
+         </head>\n<body>\n<header><a href=\"/\">tidegate</a><nav><a href=\"/\">Live</a>\
+         <a href=\"/docs\">Docs</a><a href=\"/docs/api/\">API</a></nav></header>\n\
+         <main>\n{body}\n</main>\n\
          </body>\n</html>\n"
     );
     answer("text/html; charset=utf-8", PAGE_POLICY, html)

@@ -8,28 +8,31 @@
 //! A reader holds places, not records, so a slow one costs nothing and misses
 //! nothing that the topic keeps; what it does miss it is told.
 
+mod advance;
 mod fit;
 mod lane;
 mod open;
+mod waiting;
 
+pub(super) use fit::{Room, fit_each};
 pub use open::{ReadFrom, ReadRequest};
 
-use super::{Broker, BrokerError};
+use super::{Broker, BrokerError, SharedBatch};
 use crate::{
-    domain::{Cursor, LostRange, PartitionId, RecordBatch, TopicPositions},
+    domain::{Cursor, Epoch, LostRange, PartitionId, TopicPositions},
     engine::{ReadBudget, Topic},
 };
-use fit::Room;
-use futures_util::future::select_all;
 use lane::Lane;
 use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::Notify;
+use waiting::Tails;
 
 /// No partition's share of a budget is cut below this many bytes, lest many
 /// partitions make many small reads.
 const LEAST_SHARE_BYTES: usize = 64 << 10;
 
 /// What a reader comes to next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum ReadEvent {
     /// Records of one partition.
     Records {
@@ -37,8 +40,10 @@ pub enum ReadEvent {
         topic: Arc<Topic>,
         /// The partition.
         partition: PartitionId,
+        /// The epoch that all of them were written in.
+        epoch: Epoch,
         /// In order, none empty.
-        batches: Vec<RecordBatch>,
+        batches: Vec<Arc<SharedBatch>>,
     },
     /// Records of one partition that the reader will never see; said before
     /// the next record.
@@ -50,6 +55,9 @@ pub enum ReadEvent {
         /// Which, and why.
         range: LostRange,
     },
+    /// The place moved on past records with other keys; there is more to look
+    /// at.
+    Skipped,
     /// The next record has no room in what is left of the budget.
     Full,
 }
@@ -63,17 +71,22 @@ pub struct Reader {
     turn: usize,
     /// How many lanes had something to read when the round began.
     ready: usize,
+    /// What is waited for, where there are several lanes.
+    tails: Tails,
+    /// Wakes a reader of keys; all of its lanes have keys then.
+    wake: Option<Arc<Notify>>,
 }
 
 impl Reader {
-    fn new(broker: Arc<Broker>, lanes: Vec<Lane>) -> Reader {
+    fn new(broker: Arc<Broker>, lanes: Vec<Lane>, keyed: bool) -> Reader {
         // Pages that follow each other by cursor are readers of their own. That
         // each begins at another lane keeps a busy partition from taking every
         // page: the sum moves on with every record that is read.
         let read: u64 = lanes.iter().fold(0, |sum, lane| sum.wrapping_add(lane.at().next.0));
         let turn = (read % lanes.len().max(1) as u64) as usize;
         broker.metrics.readers.add(1);
-        Reader { broker, lanes, turn, ready: 0 }
+        let wake = keyed.then(Arc::default);
+        Reader { broker, lanes, turn, ready: 0, tails: Tails::default(), wake }
     }
 
     /// Ends the reader where the tails are now: `next` answers `None` there
@@ -121,16 +134,29 @@ impl Reader {
 
     /// Waits until `next` has something to say. Safe to drop.
     pub async fn wait(&mut self) {
-        if self.lanes.iter_mut().any(|lane| lane.look()) {
+        if let Some(wake) = &self.wake {
+            let wake = Arc::clone(wake);
+            let mut ready = |lane: &mut Lane| lane.look_for_keys(&self.broker, &wake);
+            while !self.lanes.iter_mut().any(&mut ready) {
+                wake.notified().await;
+            }
+            return;
+        }
+        // Each of them takes note of its tail.
+        if self.lanes.iter_mut().fold(false, |ready, lane| lane.look() || ready) {
             return;
         }
         match self.lanes.as_mut_slice() {
             [lane] => lane.moved().await,
-            lanes => {
-                let moved = lanes.iter_mut().map(|lane| Box::pin(lane.moved()));
-                select_all(moved).await;
-            }
+            lanes => self.tails.any(lanes).await,
         }
+    }
+
+    /// How many records lie between the reader's places and the tails, those
+    /// with other keys among them.
+    #[must_use]
+    pub fn behind(&self) -> u64 {
+        self.lanes.iter().map(Lane::behind).sum()
     }
 
     /// Where the reader stands, after all that `next` has answered.
