@@ -6,6 +6,10 @@
 mod bad_input;
 mod cloudevents;
 mod connections;
+mod cors;
+mod events;
+mod keys;
+mod losses;
 mod openapi;
 mod ops;
 mod publishing;
