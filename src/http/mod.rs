@@ -17,6 +17,7 @@ pub mod floor;
 mod guard;
 mod incoming;
 mod listen;
+mod live;
 mod metrics;
 mod openapi;
 mod ops;
@@ -25,6 +26,7 @@ mod problems;
 mod publish;
 mod read;
 mod refusal;
+mod sdk;
 mod serve;
 mod stream;
 mod stream_form;
@@ -103,6 +105,8 @@ impl Site {
         });
         let router = openapi::routes()
             .merge(pages::routes())
+            .merge(live::routes())
+            .merge(sdk::routes())
             .merge(ws::routes())
             .fallback(refusal::no_route)
             .method_not_allowed_fallback(refusal::no_method)

@@ -45,10 +45,9 @@ static SWAGGER: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/", get(home))
         .route("/openapi.json", get(document))
         .route("/asyncapi.yaml", get(frames))
-        .route("/docs", get(|| async { Redirect::permanent("/") }))
+        .route("/docs", get(home))
         .route("/docs/style.css", get(style))
         .route("/docs/errors", get(errors))
         .route("/docs/errors/{code}", get(error))
@@ -57,7 +56,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/docs/api/{*file}", get(|Path(file): Path<String>| async move { swagger(&file) }))
 }
 
-fn answer(kind: &'static str, policy: &'static str, body: impl Into<Body>) -> Response {
+pub(super) fn answer(kind: &'static str, policy: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     let headers = response.headers_mut();
     let policy_name = header::CONTENT_SECURITY_POLICY;
@@ -80,7 +79,9 @@ fn page(title: &str, body: &str) -> Response {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title} – tidegate</title>\n<link rel=\"icon\" href=\"{ICON}\">\n\
          <link rel=\"stylesheet\" href=\"/docs/style.css\">\n\
-         </head>\n<body>\n<header><a href=\"/\">tidegate</a></header>\n<main>\n{body}\n</main>\n\
+         </head>\n<body>\n<header><a href=\"/\">tidegate</a><nav><a href=\"/\">Live</a>\
+         <a href=\"/docs\">Docs</a><a href=\"/docs/api/\">API</a></nav></header>\n\
+         <main>\n{body}\n</main>\n\
          </body>\n</html>\n"
     );
     answer("text/html; charset=utf-8", PAGE_POLICY, html)
