@@ -3,6 +3,7 @@
 
 use super::{
     pace::{Lag, Place},
+    room::{Held, Room},
     wake::{Serial, SubWaker, Woken},
 };
 use crate::{
@@ -32,7 +33,7 @@ pub(super) enum Outcome {
     /// The wait was ended.
     Recalled(Reader),
     /// A read that took its time.
-    Read(Reader, Result<Option<ReadEvent>, BrokerError>),
+    Read(Reader, Result<Option<ReadEvent>, BrokerError>, Option<Held>),
 }
 
 /// Where the reader is.
@@ -144,12 +145,13 @@ impl Sub {
     }
 
     /// Starts a read that takes its time.
-    pub fn start_read(&mut self) {
-        let budget = self.budget();
+    pub fn start_read(&mut self, room: &Room) {
+        let (budget, room) = (self.budget(), room.clone());
         if let State::Idle(mut reader) = std::mem::replace(&mut self.state, State::Working) {
             self.start(async move {
                 let event = reader.next(budget).await;
-                Outcome::Read(reader, event)
+                let held = room.take(&event).await;
+                Outcome::Read(reader, event, held)
             });
         }
     }
