@@ -23,6 +23,9 @@ use tokio_util::sync::ReusableBoxFuture;
 const FIRST_READ_BYTES: usize = 16 << 10;
 /// What a read takes once it runs.
 const READ_BYTES: usize = 256 << 10;
+/// The same where it is compressed, which takes a hundred times as long as to
+/// write it: other clients are to have their turn.
+const READ_TO_PACK_BYTES: usize = 64 << 10;
 /// And how many records: the smallest are ten times as large in a frame.
 const READ_RECORDS: u64 = 2_048;
 
@@ -126,7 +129,10 @@ impl Sub {
     fn budget(&mut self) -> ReadBudget {
         let records = self.credit.unwrap_or(READ_RECORDS).min(READ_RECORDS) as u32;
         let bytes = self.bytes;
-        self.bytes = READ_BYTES.min(bytes * 4);
+        self.bytes = match self.encoding {
+            Encoding::Json => READ_BYTES.min(bytes * 4),
+            Encoding::Deflate => READ_TO_PACK_BYTES.min(bytes * 4),
+        };
         ReadBudget { records, bytes }
     }
 
