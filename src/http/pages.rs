@@ -17,6 +17,7 @@ use std::{
 };
 use utoipa_swagger_ui::Config;
 
+const FRAMES: &str = include_str!("../../openapi/tidegate.v1.asyncapi.yaml");
 const STYLE: &str = include_str!("pages/style.css");
 /// Else a browser asks for one, and finds nothing.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
@@ -46,6 +47,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/openapi.json", get(document))
         .route("/docs", get(home))
+        .route("/asyncapi.yaml", get(frames))
         .route("/docs/style.css", get(style))
         .route("/docs/errors", get(errors))
         .route("/docs/errors/{code}", get(error))
@@ -120,6 +122,11 @@ async fn style() -> Response {
 
 async fn document() -> Response {
     answer("application/json", PAGE_POLICY, DOCUMENT.as_str())
+}
+
+/// The frames of the WebSocket, as AsyncAPI.
+async fn frames() -> Response {
+    answer("application/yaml", PAGE_POLICY, FRAMES)
 }
 
 /// With the address that the reader came by in the lines to try.

@@ -250,7 +250,7 @@ async fn a_reader_of_keys_gets_those_alone_and_is_told_where_it_stands() {
     let host = host();
     topic(&host, "t", 1).await;
     let records = |range: std::ops::Range<usize>| {
-        let key = |n: usize| if n % 10 == 0 { "mine" } else { "other" };
+        let key = |n: usize| if n.is_multiple_of(10) { "mine" } else { "other" };
         let all = range.map(|n| json!({"text": n.to_string(), "key": key(n)}));
         json!(all.collect::<Vec<_>>())
     };
