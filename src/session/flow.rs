@@ -33,8 +33,9 @@ impl Session {
         let mut sent = 0;
         loop {
             let before = sent;
-            sent += self.put_answers(out);
+            // In this order: the `ok` to a `subscribe` stands before its records.
             sent += self.finish_requests(cx);
+            sent += self.put_answers(out);
             if self.ending.is_some() {
                 sent += self.put_closing(out);
             } else if !out.is_full() {

@@ -1,5 +1,5 @@
-// The same client where WebSocket is blocked: server-sent events, and where a proxy holds those back, long poll.
-// What it hands to the core looks like a WebSocket that speaks tidegate.v1; the core knows nothing of it.
+// The same client where WebSocket is blocked: by server-sent events, and where those are held back by long poll.
+// To the core it looks like a WebSocket.
 
 import { connect as core, decodeCursor, encodeCursor } from "./tidegate.js";
 
@@ -287,7 +287,6 @@ class AnySocket {
   }
 }
 
-/** As `connect` of the core; falls back by itself, and tries WebSocket again every `retry` milliseconds. */
 export function connect(url, options = {}) {
   const Native = options.WebSocket ?? globalThis.WebSocket;
   const memory = { until: 0, polls: false, retry: options.retry ?? RETRY_MS };
