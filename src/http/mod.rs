@@ -11,6 +11,7 @@ mod body;
 mod canned;
 mod config;
 mod connection;
+mod cors;
 mod extract;
 pub mod floor;
 mod guard;
@@ -27,6 +28,7 @@ mod refusal;
 mod sdk;
 mod serve;
 mod stream;
+mod stream_form;
 mod topics;
 mod upload;
 mod ws;
@@ -91,7 +93,7 @@ impl Site {
         let app = Arc::new(App {
             broker: Arc::clone(sessions.broker()),
             metrics: metrics.clone(),
-            guard: Guard::new(at, &config.allowed_hosts),
+            guard: Guard::new(at, &config.allowed_hosts, &config.cors_origins),
             config,
             shutdown,
             tasks,

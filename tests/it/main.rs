@@ -6,6 +6,9 @@
 mod bad_input;
 mod cloudevents;
 mod connections;
+mod cors;
+mod events;
+mod keys;
 mod openapi;
 mod ops;
 mod publishing;

@@ -142,8 +142,7 @@ impl Reader {
             }
             return;
         }
-        // Each of them takes note of its tail.
-        if self.lanes.iter_mut().fold(false, |ready, lane| lane.look() || ready) {
+        if self.lanes.iter_mut().any(Lane::look) {
             return;
         }
         match self.lanes.as_mut_slice() {

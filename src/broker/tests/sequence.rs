@@ -1,0 +1,143 @@
+//! Whatever their pace, and wherever what they read comes from: all readers of
+//! a partition see the same records in the same order, each once.
+
+use super::{scripted::Scripted, *};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const PARTITIONS: u32 = 3;
+const KEYS: u32 = 4;
+
+#[derive(Clone, Debug)]
+enum Act {
+    /// Publishes records of these keys at once, each `size` bytes large.
+    Publish { keys: Vec<u32>, size: usize },
+    /// A reader takes at most so many records, so many times.
+    Read { reader: usize, records: u32, times: usize },
+    /// A reader comes to the tail, and waits if nothing is there.
+    Wait { reader: usize },
+    /// A reader ends, and another goes on from its cursor.
+    Reopen { reader: usize },
+    /// From now on the engine has nothing, or has everything, in memory.
+    Forget { all: bool },
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let reader = 0..READERS.len();
+    prop_oneof![
+        4 => (prop::collection::vec(0..KEYS, 1..40), prop_oneof![Just(10usize), Just(20_000)])
+            .prop_map(|(keys, size)| Act::Publish { keys, size }),
+        4 => (reader.clone(), 1..50u32, 1..8usize)
+            .prop_map(|(reader, records, times)| Act::Read { reader, records, times }),
+        2 => reader.clone().prop_map(|reader| Act::Wait { reader }),
+        1 => reader.prop_map(|reader| Act::Reopen { reader }),
+        1 => any::<bool>().prop_map(|all| Act::Forget { all }),
+    ]
+}
+
+/// The keys of each reader; none: all records.
+const READERS: [&[&str]; 6] = [&[], &[], &[], &["k0"], &["k1", "k3"], &["k0"]];
+
+/// What was read or published, by partition: offset and value's first word.
+type Seen = BTreeMap<u32, Vec<(u64, String)>>;
+
+fn note(seen: &mut Seen, event: &ReadEvent) {
+    let ReadEvent::Records { partition, batches, .. } = event else {
+        assert!(matches!(event, ReadEvent::Skipped), "{event:?}");
+        return;
+    };
+    for item in batches.iter().flat_map(|shared| shared.batch.iter()) {
+        let (offset, record) = item.unwrap();
+        let value = String::from_utf8(record.value.to_vec()).unwrap();
+        let word = value.split(' ').next().unwrap().to_owned();
+        seen.entry(partition.0).or_default().push((offset.0, word));
+    }
+}
+
+async fn step(reader: &mut Reader, records: u32, seen: &mut Seen) -> bool {
+    let event = reader.next(ReadBudget { records, bytes: 64 << 10 }).await.unwrap();
+    event.inspect(|event| note(seen, event)).is_some()
+}
+
+async fn run(acts: Vec<Act>) {
+    let engine = Arc::new(Scripted::new(clock()));
+    let broker = Broker::new(Arc::clone(&engine) as _, Limits::default(), &Metrics::default());
+    topic(&broker, "t", PARTITIONS).await;
+    let mut readers = vec![];
+    for keys in READERS {
+        let reader = open_keys(&broker, &["t"], StartAt::Earliest, keys).await;
+        readers.push((reader, Seen::new()));
+    }
+    let mut published: Vec<(u32, u64, String, u32)> = vec![];
+    for act in acts {
+        match act {
+            Act::Publish { keys, size } => {
+                let first = published.len();
+                let names: Vec<_> = keys.iter().map(|key| format!("k{key}")).collect();
+                let values: Vec<_> =
+                    (first..).take(keys.len()).map(|n| format!("{n} {:size$}", "")).collect();
+                let drafts: Vec<_> =
+                    names.iter().zip(&values).map(|(key, value)| keyed(key, value)).collect();
+                let places = publish(&broker, "t", &drafts).await;
+                for (n, ((partition, offset), key)) in places.into_iter().zip(keys).enumerate() {
+                    published.push((partition, offset, (first + n).to_string(), key));
+                }
+                tokio::task::yield_now().await;
+            }
+            Act::Read { reader, records, times } => {
+                let (reader, seen) = &mut readers[reader];
+                for _ in 0..times {
+                    step(reader, records, seen).await;
+                }
+            }
+            Act::Wait { reader } => {
+                let (reader, seen) = &mut readers[reader];
+                while step(reader, 1_000, seen).await {}
+                let _nothing_new = soon(reader.wait()).await;
+            }
+            Act::Reopen { reader: n } => {
+                let (reader, _) = &mut readers[n];
+                let keys = READERS[n].iter().map(|key| key.as_bytes().into()).collect();
+                let from = ReadFrom::Cursor(reader.cursor());
+                let topics = vec![name("t")];
+                let request = ReadRequest { topics, partitions: None, from, keys };
+                *reader = Reader::open(&broker, request).await.unwrap();
+            }
+            Act::Forget { all } => engine.forgets(all),
+        }
+    }
+    for ((reader, seen), keys) in readers.iter_mut().zip(READERS) {
+        while seen.values().map(Vec::len).sum::<usize>() < wanted(&published, keys).1 {
+            while step(reader, 1_000, seen).await {}
+            let _woken = soon(reader.wait()).await;
+        }
+        while step(reader, 1_000, seen).await {}
+        assert_eq!(*seen, wanted(&published, keys).0);
+    }
+}
+
+/// What a reader of `keys` has to see, and how many records that is.
+fn wanted(published: &[(u32, u64, String, u32)], keys: &[&str]) -> (Seen, usize) {
+    let mut wanted = Seen::new();
+    let mut count = 0;
+    for (partition, offset, value, key) in published {
+        if keys.is_empty() || keys.contains(&format!("k{key}").as_str()) {
+            wanted.entry(*partition).or_default().push((*offset, value.clone()));
+            count += 1;
+        }
+    }
+    (wanted, count)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn all_readers_see_the_same_in_the_same_order(acts in prop::collection::vec(act(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(run(acts));
+    }
+}
