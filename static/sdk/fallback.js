@@ -86,6 +86,11 @@ class Stream {
     const answer = await this.#socket._fetch(path, { headers: { accept }, signal });
     if (answer.ok) return answer;
     const problem = await this.#socket._problem(answer);
+    if (this.#known && problem.retryable) throw new Error(problem.detail);
+    this.#refused(problem);
+  }
+
+  #refused(problem) {
     const { id, sub } = this.#ask;
     this.#say(this.#known ? { op: "unsubscribed", sub, problem } : { op: "error", id, sub, problem });
     this.close();
@@ -131,10 +136,10 @@ class Stream {
     const body = data ? JSON.parse(data) : {};
     const { sub } = this.#ask;
     if (event === "records") this.#records(body);
-    else if (event === "lost" || event === "unsubscribed") this.#say({ ...body, op: event, sub });
+    else if (event === "position") this.#stands(id);
+    else if (event === "lost") this.#say({ ...body, op: event, sub });
+    else if (event === "closing" && !body.reconnect) this.#refused(body.problem);
     else if (event === "reauth" || event === "closing") this.#say({ ...body, op: event });
-    else if (id ?? body.cursor) return this.#stands(id ?? body.cursor);
-    if (id) this.#ask.from = { cursor: id };
   }
 
   async #poll() {
