@@ -197,7 +197,8 @@ class AnySocket {
     this.#native = new Native(url, protocols);
     this.#native.binaryType = "arraybuffer";
     this.#native.onerror = () => {};
-    this.#native.onclose = blocked;
+    // With such a code the gateway itself has spoken.
+    this.#native.onclose = (close) => (close.code >= 4000 ? this.onclose?.(close) : blocked());
     this.#native.onmessage = (message) => {
       late();
       this.#native.onclose = (close) => this.onclose?.(close);
@@ -208,12 +209,14 @@ class AnySocket {
 
   /** Goes by HTTP from here on, if that goes. */
   async #fall() {
+    this.#undo.push(after(FIRST_MS, () => this._broken()));
     try {
-      const answer = await this._fetch("healthz", { signal: AbortSignal.any([this.#ended.signal, AbortSignal.timeout(FIRST_MS)]) });
+      const answer = await this._fetch("healthz", { signal: this.#ended.signal });
       if (!answer.ok) throw new Error(`healthz answers ${answer.status}`);
     } catch (error) {
       return this._broken(error);
     }
+    this.#undo.pop()();
     this.memory.until = Date.now() + this.memory.retry;
     this.#undo.push(after(this.memory.retry, () => this._broken()));
     this._say({ op: "hello", version: "tidegate.v1", connection: null, heartbeat_ms: 25_000, limits: {}, transport: "http" });

@@ -5,6 +5,9 @@ import { TidegateError } from "./tidegate.js";
 
 const problem = (code, detail, more) => new TidegateError({ code, detail, ...more });
 
+// Not `randomUUID`: that is there on pages of https and localhost alone.
+const randomKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+
 const done = (request) =>
   new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
@@ -103,7 +106,7 @@ class Outbox {
   }
 
   /** Resolves when the publish is stored; its `done` when the gateway has it. */
-  async publish(topic, records, { idempotencyKey = crypto.randomUUID() } = {}) {
+  async publish(topic, records, { idempotencyKey = randomKey() } = {}) {
     const entry = { topic, records: [].concat(records), idempotencyKey };
     // One after the other, so that the bound holds and the order is that of the calls.
     const added = this.#adding.then(async () => {

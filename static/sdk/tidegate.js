@@ -153,7 +153,8 @@ class Subscription extends Emitter {
     super();
     const { topic, topics = topic, from = "latest", partitions, keys, credit = 1000, encoding } = options;
     this.#link = link;
-    this.#options = { topics: [].concat(topics), from, partitions, keys, credit, encoding };
+    const packed = globalThis.DecompressionStream ? encoding : undefined;
+    this.#options = { topics: [].concat(topics), from, partitions, keys, credit, encoding: packed };
     this.#onRecord = onRecord;
     this.sub = sub;
   }
@@ -542,7 +543,7 @@ class Client extends Emitter {
     }
     if (this.#suspended) return this.#set("offline", { error });
     // Full jitter: those who lost one server together do not come back to the next together.
-    const delay = words?.after_ms ?? Math.random() * Math.min(cap, base * 2 ** Math.min(this.#attempt, 30));
+    const delay = words?.after_ms || Math.random() * Math.min(cap, base * 2 ** Math.min(this.#attempt, 30));
     this.#attempt++;
     this.#notBefore = words ? Date.now() + delay : 0;
     this.#after(delay, () => this.#connect());
@@ -579,7 +580,9 @@ class Client extends Emitter {
   #publish(publish) {
     const { frame } = publish;
     const bound = this.hello.limits?.frame_bytes;
-    if (bound && JSON.stringify(frame).length * 3 > bound && utf8.encode(JSON.stringify(frame)).length + 32 > bound) {
+    const text = JSON.stringify(frame);
+    // Behind its id it is a little longer; a character has up to three bytes.
+    if (text.length * 3 > bound && utf8.encode(text).length + 32 > bound) {
       return this.#settle(publish, failure("body_too_large", `the gateway takes frames of at most ${bound} bytes`));
     }
     publish.sent = true;
