@@ -16,3 +16,6 @@ mod reading;
 mod streams;
 mod topics;
 mod util;
+mod ws;
+mod ws_bad;
+mod ws_util;
