@@ -9,6 +9,7 @@ mod connections;
 mod cors;
 mod events;
 mod keys;
+mod losses;
 mod openapi;
 mod ops;
 mod publishing;

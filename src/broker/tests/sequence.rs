@@ -2,6 +2,7 @@
 //! a partition see the same records in the same order, each once.
 
 use super::{scripted::Scripted, *};
+use crate::domain::{LostReason, Offset};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -18,6 +19,8 @@ enum Act {
     Wait { reader: usize },
     /// A reader ends, and another goes on from its cursor.
     Reopen { reader: usize },
+    /// A partition's start moves so far towards its tail, in hundredths.
+    Trim { partition: u32, part: u64 },
     /// From now on the engine has nothing, or has everything, in memory.
     Forget { all: bool },
 }
@@ -31,6 +34,8 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(reader, records, times)| Act::Read { reader, records, times }),
         2 => reader.clone().prop_map(|reader| Act::Wait { reader }),
         1 => reader.prop_map(|reader| Act::Reopen { reader }),
+        1 => (0..PARTITIONS, 0..=100u64)
+            .prop_map(|(partition, part)| Act::Trim { partition, part }),
         1 => any::<bool>().prop_map(|all| Act::Forget { all }),
     ]
 }
@@ -38,19 +43,28 @@ fn act() -> impl Strategy<Value = Act> {
 /// The keys of each reader; none: all records.
 const READERS: [&[&str]; 6] = [&[], &[], &[], &["k0"], &["k1", "k3"], &["k0"]];
 
-/// What was read or published, by partition: offset and value's first word.
-type Seen = BTreeMap<u32, Vec<(u64, String)>>;
+/// What a reader came to, by partition.
+type Seen = BTreeMap<u32, Vec<Item>>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Item {
+    /// Its offset, and its value's first word.
+    Record(u64, String),
+    /// The first and the last offset.
+    Lost(u64, u64),
+}
 
 fn note(seen: &mut Seen, event: &ReadEvent) {
-    let ReadEvent::Records { partition, batches, .. } = event else {
-        assert!(matches!(event, ReadEvent::Skipped), "{event:?}");
-        return;
-    };
+    if let ReadEvent::Lost { partition, range, .. } = event {
+        assert_eq!(range.reason, LostReason::Trimmed);
+        seen.entry(partition.0).or_default().push(Item::Lost(range.from.0, range.to.0));
+    }
+    let ReadEvent::Records { partition, batches, .. } = event else { return };
     for item in batches.iter().flat_map(|shared| shared.batch.iter()) {
         let (offset, record) = item.unwrap();
         let value = String::from_utf8(record.value.to_vec()).unwrap();
         let word = value.split(' ').next().unwrap().to_owned();
-        seen.entry(partition.0).or_default().push((offset.0, word));
+        seen.entry(partition.0).or_default().push(Item::Record(offset.0, word));
     }
 }
 
@@ -103,34 +117,73 @@ async fn run(acts: Vec<Act>) {
                 let request = ReadRequest { topics, partitions: None, from, keys };
                 *reader = Reader::open(&broker, request).await.unwrap();
             }
+            Act::Trim { partition, part } => {
+                let partition = PartitionId(partition);
+                let view = broker.describe_topic(&name("t")).unwrap().partitions;
+                let tail = view[partition.index()].1.tail.0;
+                let to = TrimTo::Offset(Offset(tail * part / 100));
+                broker.trim(&name("t"), Some(partition), to).await.unwrap();
+            }
             Act::Forget { all } => engine.forgets(all),
         }
     }
+    // One more for each key, so that every reader comes to the end.
+    for partition in 0..PARTITIONS {
+        let names: Vec<_> = (0..KEYS).map(|key| format!("k{key}")).collect();
+        for (key, called) in (0..KEYS).zip(&names) {
+            let draft =
+                RecordDraft { partition: Some(PartitionId(partition)), ..keyed(called, "end") };
+            let at = publish(&broker, "t", &[draft]).await[0];
+            published.push((at.0, at.1, "end".to_owned(), key));
+        }
+    }
     for ((reader, seen), keys) in readers.iter_mut().zip(READERS) {
-        while seen.values().map(Vec::len).sum::<usize>() < wanted(&published, keys).1 {
+        let ends = PARTITIONS as usize * if keys.is_empty() { KEYS as usize } else { keys.len() };
+        while seen.values().flatten().filter(|item| is_end(item)).count() < ends {
             while step(reader, 1_000, seen).await {}
             let _woken = soon(reader.wait()).await;
         }
-        while step(reader, 1_000, seen).await {}
-        assert_eq!(*seen, wanted(&published, keys).0);
+        for partition in 0..PARTITIONS {
+            check(&seen[&partition], &wanted(&published, partition, keys), keys.is_empty());
+        }
     }
 }
 
-/// What a reader of `keys` has to see, and how many records that is.
-fn wanted(published: &[(u32, u64, String, u32)], keys: &[&str]) -> (Seen, usize) {
-    let mut wanted = Seen::new();
-    let mut count = 0;
-    for (partition, offset, value, key) in published {
-        if keys.is_empty() || keys.contains(&format!("k{key}").as_str()) {
-            wanted.entry(*partition).or_default().push((*offset, value.clone()));
-            count += 1;
-        }
+fn is_end(item: &Item) -> bool {
+    matches!(item, Item::Record(_, word) if word == "end")
+}
+
+/// What a reader of `keys` has to see of a partition, unless it is lost.
+fn wanted(published: &[(u32, u64, String, u32)], of: u32, keys: &[&str]) -> Vec<(u64, String)> {
+    let of_keys = |key| keys.is_empty() || keys.contains(&format!("k{key}").as_str());
+    let of = published.iter().filter(|(partition, _, _, key)| *partition == of && of_keys(key));
+    of.map(|(_, offset, word, _)| (*offset, word.clone())).collect()
+}
+
+/// That each record wanted was seen once and in order, or was said to be lost
+/// in that place; and of a reader of all, that nothing is left out between.
+fn check(seen: &[Item], wanted: &[(u64, String)], all: bool) {
+    let mut wanted = wanted.iter().peekable();
+    let mut next = 0;
+    for item in seen {
+        let (from, to) = match item {
+            Item::Record(offset, word) => {
+                assert_eq!(wanted.next(), Some(&(*offset, word.clone())), "{seen:?}");
+                (*offset, *offset)
+            }
+            Item::Lost(from, to) => {
+                while wanted.next_if(|(offset, _)| (from..=to).contains(&offset)).is_some() {}
+                (*from, *to)
+            }
+        };
+        assert!(from >= next && (from == next || !all), "{next} is left out: {seen:?}");
+        next = to + 1;
     }
-    (wanted, count)
+    assert_eq!(wanted.next(), None, "{seen:?}");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn all_readers_see_the_same_in_the_same_order(acts in prop::collection::vec(act(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread()
