@@ -302,7 +302,7 @@ mod tests {
         assert!(matches!(&error, LoadError::Ended(why) if why == "4002 no pong"), "{error}");
         drop(ends);
         let work = std::future::pending::<()>();
-        assert!(matches!(fleet.attend(|_, _| Ok(()), work).await, Err(_)));
+        assert!(fleet.attend(|_, _| Ok(()), work).await.is_err());
     }
 
     #[tokio::test]

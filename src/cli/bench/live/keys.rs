@@ -242,7 +242,7 @@ async fn store(server: &Server, batches: u64) -> Result<(), BenchError> {
     let make = |number: u64| {
         // Every so many batches the next of the histories goes on.
         let turn = number / step;
-        let own = if number % step == 0 && turn < HISTORY * HISTORIES {
+        let own = if number.is_multiple_of(step) && turn < HISTORY * HISTORIES {
             key(KEYS + turn % HISTORIES)
         } else {
             key(number % KEYS)

@@ -55,7 +55,7 @@ pub async fn mixed(setup: &Setup, args: Mixed) -> Result<Table, BenchError> {
     store(&server, TOPIC, args.records, BATCH).await?;
     let from_latest = |_| subscribe(TOPIC, "latest", &[]);
     let mut crowd = Crowd::subscribed(&server, args.tail, Check::Dense, from_latest).await?;
-    crowd.keep_whole(|index| index % TIMED == 0);
+    crowd.keep_whole(|index| index.is_multiple_of(TIMED));
     let (mut p99, mut p50, mut rates, mut cpus) =
         (Series::default(), Series::default(), Vec::new(), Vec::new());
     for round in 0..setup.rounds {
@@ -125,7 +125,7 @@ async fn stretch(
         if index >= args.tail {
             replayed.set(replayed.get() + batch.len());
             last.set(Some(Instant::now()));
-        } else if index % TIMED == 0 {
+        } else if index.is_multiple_of(TIMED) {
             timings.heard(frame);
         }
     };

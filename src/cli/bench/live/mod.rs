@@ -43,7 +43,8 @@ pub(super) enum Live {
     /// Readers of one key each, and the history of a key.
     Keys(KeysArgs),
     /// All of these with their defaults: about a quarter of an hour.
-    Live,
+    #[command(name = "live")]
+    Whole,
 }
 
 #[derive(Debug, Args)]
@@ -151,7 +152,7 @@ pub(super) async fn measure(setup: &Setup, what: &Live) -> Result<Vec<Table>, Be
         Live::Mixed(args) => mixed::mixed(setup, args.into()).await?,
         Live::Stall(args) => stall::stall(setup, args.into()).await?,
         Live::Keys(args) => keys::keys(setup, args.readers as usize, args.records).await?,
-        Live::Live => return all(setup).await,
+        Live::Whole => return all(setup).await,
     };
     Ok(vec![table])
 }

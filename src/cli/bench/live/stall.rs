@@ -75,8 +75,10 @@ pub async fn stall(setup: &Setup, args: Stall) -> Result<Table, BenchError> {
     }
     drop((others, server));
     setup.discard("data");
-    let note =
-        format!("they then had all of it, in order, at {:.0} MB/s together", median(&caught_up));
+    let note = format!(
+        "they then had all of it, in order, at {:.0} MB/s together; told {lagging} times that they lag",
+        median(&caught_up)
+    );
     Ok(Table {
         benchmark: "stall",
         columns: ("stalled", "all read"),
