@@ -12,6 +12,7 @@ use crate::{
     },
     http::{self, Site},
     runtime::{Metrics, Phase, Shutdown, ShutdownToken, TaskFailed, TaskKind, Tasks},
+    session::Host,
 };
 use std::{
     io,
@@ -64,7 +65,8 @@ impl Server {
         let engine = open_engine(&config, &metrics, &tasks, draining).await?;
         let broker = Broker::new(Arc::clone(&engine), config.limits, &metrics);
         let (stop, own) = (shutdown.clone(), tasks.clone());
-        let site = Site::new(config.http, address, broker, &metrics, stop, own);
+        let sessions = Host::new(broker, config.session, &metrics);
+        let site = Site::new(config.http, address, sessions, &metrics, stop, own);
         tasks.spawn("listener", TaskKind::Vital, http::listen(site, listener));
         tracing::info!(%address, engine = engine.name(), "serving");
         Ok(Server { address, engine, shutdown, tasks })

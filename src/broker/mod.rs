@@ -3,19 +3,24 @@
 //! it is handed `domain` types and answers in them.
 
 mod admission;
-mod error;
+mod digest;
+pub mod error;
 mod metrics;
 mod publish;
 mod reader;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod topics;
 mod turns;
 
+pub use crate::engine::ReadBudget;
 pub use admission::Permit;
+pub use digest::RequestDigest;
 pub use error::{BrokerError, Overload, RecordFault};
 pub use publish::{PublishBuilder, Published};
 pub use reader::{ReadEvent, ReadFrom, ReadRequest, Reader};
+pub use shared::{FormId, SharedBatch};
 pub use topics::{Ensured, TopicView, TrimTo};
 
 use crate::{

@@ -70,7 +70,8 @@ async fn publish(broker: &Arc<Broker>, to: &str, drafts: &[RecordDraft<'_>]) -> 
 
 async fn open(broker: &Arc<Broker>, topics: &[&str], start: StartAt) -> Reader {
     let topics = topics.iter().map(|t| name(t)).collect();
-    let request = ReadRequest { topics, partitions: None, from: ReadFrom::Start(start) };
+    let request =
+        ReadRequest { topics, partitions: None, from: ReadFrom::Start(start), keys: vec![] };
     Reader::open(broker, request).await.unwrap()
 }
 
@@ -81,8 +82,9 @@ fn budget(records: u32) -> ReadBudget {
 /// An event as a line: `topic/partition: values` or `topic/partition lost a-b`.
 fn told(event: &ReadEvent) -> String {
     match event {
-        ReadEvent::Records { topic, partition, batches } => {
-            let values = batches.iter().flat_map(|b| b.iter().map(|r| r.unwrap().1.value.to_vec()));
+        ReadEvent::Records { topic, partition, batches, .. } => {
+            let values =
+                batches.iter().flat_map(|b| b.batch.iter().map(|r| r.unwrap().1.value.to_vec()));
             let values: Vec<_> = values.map(|v| String::from_utf8(v).unwrap()).collect();
             format!("{}/{partition}: {}", topic.name, values.join(" "))
         }
@@ -90,6 +92,7 @@ fn told(event: &ReadEvent) -> String {
             let (from, to, reason) = (range.from, range.to, range.reason);
             format!("{}/{partition} lost {from}-{to} {reason:?}", topic.name)
         }
+        ReadEvent::Skipped => "skipped".to_owned(),
         ReadEvent::Full => "full".to_owned(),
     }
 }

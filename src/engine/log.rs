@@ -179,6 +179,18 @@ pub trait Engine: Send + Sync + 'static {
         budget: ReadBudget,
     ) -> Result<ReadChunk, EngineError>;
 
+    /// As `read`, where it can be answered at once: the newest batches, as a
+    /// rule. `None` says nothing but that `read` is to be asked. Never blocks.
+    fn read_recent(
+        &self,
+        _topic: &Topic,
+        _partition: PartitionId,
+        _from: Offset,
+        _budget: ReadBudget,
+    ) -> Option<ReadChunk> {
+        None
+    }
+
     /// A partition as readers may see it now, without waiting.
     fn partition(
         &self,

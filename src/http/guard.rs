@@ -33,9 +33,13 @@ impl Guard {
             let detail = format!("this gateway does not answer for '{authority}'");
             return Err(Problem::new(ErrorCode::HostRefused, detail));
         }
-        if method.is_safe() {
-            return Ok(());
-        }
+        if method.is_safe() { Ok(()) } else { self.check_origin(uri, headers) }
+    }
+
+    /// `origin_refused` for a page of another origin. What is not safe is
+    /// checked so, and so are upgrades, which no browser keeps pages from.
+    pub(super) fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        let authority = authority(uri, headers)?;
         for origin in headers.get_all(header::ORIGIN) {
             let origin = origin.to_str().unwrap_or("null");
             if !same_site(origin, authority) {

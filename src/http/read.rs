@@ -144,7 +144,7 @@ async fn open(app: &App, query: &ReadQuery) -> Result<Reader, Refusal> {
         ReadStart::At(start) => ReadFrom::Start(*start),
         ReadStart::Cursor(cursor) => ReadFrom::Cursor(cursor.clone()),
     };
-    Ok(Reader::open(&app.broker, ReadRequest { topics, partitions, from }).await?)
+    Ok(Reader::open(&app.broker, ReadRequest { topics, partitions, from, keys: vec![] }).await?)
 }
 
 struct Page<'a> {
@@ -218,8 +218,9 @@ impl Page<'_> {
 
     fn take(&mut self, event: ReadEvent) -> Result<(), Refusal> {
         match event {
-            ReadEvent::Records { topic, partition, batches } => {
-                for batch in &batches {
+            ReadEvent::Records { topic, partition, batches, .. } => {
+                for shared in &batches {
+                    let batch = &shared.batch;
                     self.writer.batch(&topic.name, partition, batch)?;
                     self.left.records = self.left.records.saturating_sub(batch.count);
                     self.left.bytes = self.left.bytes.saturating_sub(batch.body.len());
@@ -228,7 +229,7 @@ impl Page<'_> {
             ReadEvent::Lost { topic, partition, range } => {
                 self.lost.push(LostNotice::new(&topic.name, partition, range));
             }
-            ReadEvent::Full => {}
+            ReadEvent::Full | ReadEvent::Skipped => {}
         }
         Ok(())
     }

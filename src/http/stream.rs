@@ -154,9 +154,10 @@ impl Producer {
 
     async fn take(&mut self, event: ReadEvent) -> Result<(), Cut> {
         match event {
-            ReadEvent::Records { topic, partition, batches } => {
+            ReadEvent::Records { topic, partition, batches, .. } => {
                 let name = self.named.then_some(&topic.name);
-                for batch in &batches {
+                for shared in &batches {
+                    let batch = &shared.batch;
                     let before = self.out.len();
                     self.encoder.lines_into(&mut self.out, name, partition, batch)?;
                     self.records += u64::from(batch.count);
@@ -175,7 +176,7 @@ impl Producer {
             ReadEvent::Lost { topic, partition, range } => {
                 wire::lost_line(&mut self.out, &LostNotice::new(&topic.name, partition, range));
             }
-            ReadEvent::Full => {}
+            ReadEvent::Full | ReadEvent::Skipped => {}
         }
         Ok(())
     }

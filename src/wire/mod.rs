@@ -11,16 +11,20 @@
 //! | `fields`, `record_json`, `publish`, `cloudevents` | bodies → record drafts, borrowed |
 //! | `ndjson` | a stream of bytes → lines, in bounded memory |
 //! | `answer` | what a publish is answered |
+//! | `frames/` | what a streaming client sends and is sent |
 //! | `encode`, `page` | record batches → lines, pages and control lines |
+//! | `batch` | a batch as live transports send it, once for all readers |
 //! | `topics` | bodies about topics |
 //! | `shapes` | what is written by hand, as types for the OpenAPI document and for clients |
 
 mod answer;
+mod batch;
 mod cloudevents;
 mod code;
 mod code_table;
 mod encode;
 mod fields;
+mod frames;
 mod json;
 mod media;
 mod ndjson;
@@ -35,9 +39,17 @@ mod shapes;
 mod topics;
 
 pub use answer::{PublishAnswer, PublishedRecord, StreamAnswer, StreamRange, publish_answer_into};
+pub use batch::BatchEncoder;
 pub use cloudevents::{binary_event, event, events};
 pub use code::{ErrorCode, Help};
 pub use encode::{As, RecordEncoder};
+pub use frames::{
+    ClientFrame, CloseCode, ClosingNotice, Encoding, FrameFault, FrameLimits, GroupOp,
+    HEARTBEAT_FRAME, Hello, MAX_FRAME_NUMBER, MAX_HEAD_BYTES, PROTOCOL, Publish, RequestId, SubId,
+    Subscribe, caught_up_frame, closing_frame, error_frame, hello_frame, lagging_frame, lost_frame,
+    ok_frame, pack, packed_head, parse_frame, pong_frame, position_frame, published_frame,
+    records_head, subscribed_frame, unsubscribed_frame,
+};
 pub use media::{BodyKind, CLOUDEVENT, CLOUDEVENTS_BATCH, JSON, NDJSON, ReadForm, require_json};
 pub use ndjson::{NdjsonSplitter, is_blank};
 pub use page::{
@@ -45,7 +57,7 @@ pub use page::{
 };
 pub use params::parse_time;
 pub use problem::{PROBLEM_JSON, Problem};
-pub use publish::{for_each_record, parse_line, raw_record};
+pub use publish::{for_each_of, for_each_record, parse_line, raw_record};
 pub use queries::{
     OffsetsQuery, PublishQuery, TopicListQuery, no_query, path_partition, path_topic,
 };

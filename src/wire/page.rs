@@ -50,7 +50,8 @@ impl LostNotice {
         }
     }
 
-    fn members_into(&self, out: &mut Vec<u8>) {
+    /// Writes the members, without braces.
+    pub(super) fn members_into(&self, out: &mut Vec<u8>) {
         let mut digits = itoa::Buffer::new();
         out.extend_from_slice(b"\"topic\":");
         string_into(out, &self.topic);

@@ -5,7 +5,7 @@ use super::{
     fit::{Room, fit},
 };
 use crate::{
-    broker::{Broker, BrokerError},
+    broker::{Broker, BrokerError, SharedBatch},
     domain::{Epoch, LostRange, LostReason, Offset, PartitionId, PartitionView, Position, StartAt},
     engine::{EngineError, Topic},
 };
@@ -104,6 +104,12 @@ impl Lane {
         self.lost.map_or(self.at, |loss| loss.before)
     }
 
+    /// How many records are still to come until the tail, or the end.
+    pub(super) fn behind(&self) -> u64 {
+        let tail = *self.tail.borrow();
+        self.end.map_or(tail, |end| end.min(tail)).since(self.at.next)
+    }
+
     pub(super) fn stop_at_tail(&mut self) {
         self.end = Some((*self.tail.borrow()).max(self.at.next));
     }
@@ -193,7 +199,11 @@ impl Lane {
             }
             Err(error) => return Err(error.into()),
         };
-        let chunk = fit(chunk, from, room, self.end)
+        // What is answered at once is of one epoch.
+        let epoch = view.epoch_of(from);
+        let epoch_ends = (epoch < self.newest).then(|| view.epoch_end(epoch));
+        let end = self.end.into_iter().chain(epoch_ends).min();
+        let chunk = fit(chunk, from, room, end)
             .map_err(|corrupt| EngineError::Damaged(corrupt.to_string()))?;
         if chunk.next <= from && !room.least_one {
             return Ok(Some(ReadEvent::Full));
@@ -210,7 +220,9 @@ impl Lane {
         let bytes = chunk.batches.iter().map(|b| b.body.len()).sum();
         broker.metrics.read(records, bytes, begun.elapsed());
         let (topic, partition) = (Arc::clone(&self.topic), self.partition);
-        Ok(Some(ReadEvent::Records { topic, partition, batches: chunk.batches }))
+        let batches = chunk.batches.into_iter().map(|batch| SharedBatch::private(batch).into());
+        let batches = batches.collect();
+        Ok(Some(ReadEvent::Records { topic, partition, epoch, batches }))
     }
 
     /// Goes on from the place that `view` has for it.

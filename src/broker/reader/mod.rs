@@ -14,9 +14,9 @@ mod open;
 
 pub use open::{ReadFrom, ReadRequest};
 
-use super::{Broker, BrokerError};
+use super::{Broker, BrokerError, SharedBatch};
 use crate::{
-    domain::{Cursor, LostRange, PartitionId, RecordBatch, TopicPositions},
+    domain::{Cursor, Epoch, LostRange, PartitionId, TopicPositions},
     engine::{ReadBudget, Topic},
 };
 use fit::Room;
@@ -29,7 +29,7 @@ use std::{collections::BTreeMap, sync::Arc};
 const LEAST_SHARE_BYTES: usize = 64 << 10;
 
 /// What a reader comes to next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum ReadEvent {
     /// Records of one partition.
     Records {
@@ -37,8 +37,10 @@ pub enum ReadEvent {
         topic: Arc<Topic>,
         /// The partition.
         partition: PartitionId,
+        /// The epoch that all of them were written in.
+        epoch: Epoch,
         /// In order, none empty.
-        batches: Vec<RecordBatch>,
+        batches: Vec<Arc<SharedBatch>>,
     },
     /// Records of one partition that the reader will never see; said before
     /// the next record.
@@ -50,6 +52,9 @@ pub enum ReadEvent {
         /// Which, and why.
         range: LostRange,
     },
+    /// The place moved on past records with other keys; there is more to look
+    /// at.
+    Skipped,
     /// The next record has no room in what is left of the budget.
     Full,
 }
@@ -131,6 +136,13 @@ impl Reader {
                 select_all(moved).await;
             }
         }
+    }
+
+    /// How many records lie between the reader's places and the tails, those
+    /// with other keys among them.
+    #[must_use]
+    pub fn behind(&self) -> u64 {
+        self.lanes.iter().map(Lane::behind).sum()
     }
 
     /// Where the reader stands, after all that `next` has answered.

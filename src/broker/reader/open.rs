@@ -6,6 +6,7 @@ use crate::{
     domain::{Cursor, PartitionId, StartAt, TopicName, TopicPositions},
     engine::{EngineError, Topic},
 };
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// Where a reader begins.
@@ -26,6 +27,8 @@ pub struct ReadRequest {
     pub partitions: Option<Vec<PartitionId>>,
     /// From here on.
     pub from: ReadFrom,
+    /// Only records with one of these keys; all of them if there is none.
+    pub keys: Vec<Bytes>,
 }
 
 impl Reader {

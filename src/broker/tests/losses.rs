@@ -33,7 +33,7 @@ async fn a_cursor_taken_before_a_loss_was_told_is_told_again() {
     broker.trim(&name("t"), None, TrimTo::Offset(Offset(3))).await.unwrap();
     let resume = async |cursor| {
         let from = ReadFrom::Cursor(cursor);
-        let request = ReadRequest { topics: vec![name("t")], partitions: None, from };
+        let request = ReadRequest { topics: vec![name("t")], partitions: None, from, keys: vec![] };
         Reader::open(&broker, request).await.unwrap()
     };
     let untold = resume(old).await.cursor();

@@ -23,7 +23,8 @@ async fn resume(
     partitions: Option<Vec<PartitionId>>,
 ) -> Result<Reader, BrokerError> {
     let from = ReadFrom::Cursor(cursor);
-    Reader::open(broker, ReadRequest { topics: vec![name(topic)], partitions, from }).await
+    let request = ReadRequest { topics: vec![name(topic)], partitions, from, keys: vec![] };
+    Reader::open(broker, request).await
 }
 
 #[tokio::test]
@@ -51,7 +52,7 @@ async fn a_start_that_cannot_be_is_refused_at_once() {
     let open = async |topic: &str, partition: Option<u32>, start| {
         let partitions = partition.map(|p| vec![PartitionId(p)]);
         let from = ReadFrom::Start(start);
-        let request = ReadRequest { topics: vec![name(topic)], partitions, from };
+        let request = ReadRequest { topics: vec![name(topic)], partitions, from, keys: vec![] };
         Reader::open(&broker, request).await.err().unwrap()
     };
     let asked = Offset(6);

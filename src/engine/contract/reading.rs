@@ -149,3 +149,25 @@ pub async fn bytes_kept_grow_and_shrink_with_the_records<H: Harness>(log: &mut L
     assert!(log.view(&topic, P0).bytes < full);
     assert_eq!(values(&log.read_all(&topic, P0).await).len(), 4);
 }
+
+pub async fn what_is_recent_is_what_a_read_answers<H: Harness>(log: &mut Log<H>) {
+    let topic = log.new_topic("followed").await;
+    let _follower = log.watch_tail(&topic, P0).unwrap();
+    let flat = |chunk: &crate::engine::ReadChunk| {
+        let records = chunk.batches.iter().flat_map(|b| b.iter());
+        records.map(|r| r.map(|(at, r)| (at, r.value.to_vec())).unwrap()).collect::<Vec<_>>()
+    };
+    for i in 0..40u64 {
+        let records: Vec<_> = (0..=i % 3).map(|j| Plain::noise(300, i * 10 + j)).collect();
+        let done = log.send(&topic, &[(P0, records)], None).await.unwrap();
+        let view = log.view(&topic, P0);
+        for from in [done.parts[0].base, view.tail.minus(1), view.start] {
+            if let Some(recent) = log.read_recent(&topic, P0, from, ALL) {
+                let mut read = log.read(&topic, P0, from, ALL).await.unwrap();
+                read.batches.retain(|b| b.base < recent.next);
+                assert_eq!(flat(&recent), flat(&read), "from {from}");
+            }
+        }
+        assert_eq!(log.read_recent(&topic, P0, view.tail.plus(1), ALL), None);
+    }
+}

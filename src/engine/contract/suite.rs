@@ -59,6 +59,7 @@ macro_rules! contract_suite {
                 a_read_before_the_start_is_out_of_range
                 a_read_begins_at_any_record_of_a_batch
                 the_smallest_budget_still_gets_through_the_log
+                what_is_recent_is_what_a_read_answers
                 beyond_the_first_batch_the_budget_is_kept
                 a_generous_budget_is_used
                 paging_neither_repeats_nor_skips

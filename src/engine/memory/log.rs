@@ -90,6 +90,16 @@ impl Engine for MemoryEngine {
         self.with_partition(topic, partition, |p| p.read(from, budget))
     }
 
+    fn read_recent(
+        &self,
+        topic: &Topic,
+        partition: PartitionId,
+        from: Offset,
+        budget: ReadBudget,
+    ) -> Option<ReadChunk> {
+        self.with_partition(topic, partition, |p| p.read(from, budget)).ok()
+    }
+
     fn partition(
         &self,
         topic: &Topic,

@@ -3,6 +3,7 @@
 
 use super::{
     keys::Place,
+    recent::Recent,
     volume::{Extent, IndexEntry, VolumeId},
 };
 use crate::{
@@ -41,6 +42,7 @@ pub(super) struct Partition {
     pub(super) synced: AtomicU64,
     /// The writer's own; nobody waits for this lock.
     pub(super) head: Mutex<WriteHead>,
+    pub(super) recent: Mutex<Recent>,
 }
 
 /// What readers may see.
@@ -162,7 +164,14 @@ impl Partition {
     pub(super) fn new(place: Place, shared: Shared, head: WriteHead) -> Partition {
         let tail = watch::Sender::new(shared.tail);
         let synced = AtomicU64::new(shared.tail.0);
-        Partition { place, shared: RwLock::new(shared), tail, synced, head: Mutex::new(head) }
+        Partition {
+            place,
+            shared: RwLock::new(shared),
+            tail,
+            synced,
+            head: Mutex::new(head),
+            recent: Mutex::default(),
+        }
     }
 
     /// Makes everything before `tail` visible.

@@ -259,6 +259,7 @@ impl Draft {
             self.commit.records.add(place, &piece, span);
         }
         self.commit.records.begins.push((place, all.base));
+        home.keep(&all);
         head.next = all.end();
         head.last_append = now;
         let early = staged.topic.topic.read().config.durability == Durability::Buffered;

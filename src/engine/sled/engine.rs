@@ -322,6 +322,16 @@ impl Engine for SledEngine {
         self.beside(move |store| read::read(store, state.partition(partition)?, from, budget)).await
     }
 
+    fn read_recent(
+        &self,
+        topic: &Topic,
+        partition: PartitionId,
+        from: Offset,
+        budget: ReadBudget,
+    ) -> Option<ReadChunk> {
+        self.find(topic).ok()?.partition(partition).ok()?.read_recent(from, budget)
+    }
+
     fn partition(
         &self,
         topic: &Topic,

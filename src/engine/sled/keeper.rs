@@ -88,6 +88,9 @@ fn round(store: &Store) {
     let now = (store.clock)();
     store.roll.bytes.store(store.roll_bytes(), Ordering::Relaxed);
     store.table.write().expire(now, EXPIRE);
+    for topic in store.catalog.all() {
+        topic.partitions.iter().for_each(Partition::forget_idle);
+    }
     let Some(row) = store.volumes.active_id().and_then(|id| store.volumes.row(id)) else { return };
     let long =
         store.active_len.load(Ordering::Relaxed) >= MIN_ROLL_BYTES.min(store.config.roll_bytes);

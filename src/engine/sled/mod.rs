@@ -20,6 +20,7 @@ mod meta;
 mod meters;
 mod open;
 mod read;
+mod recent;
 mod recover;
 mod retention;
 mod seal;

@@ -110,6 +110,7 @@ fn take_over_partition(
     let begins = begins.unwrap_or_else(|| partition.shared.read().start);
     let (part, head) = scan(volume, partition.place, begins)?;
     let tail = head.next;
+    partition.forget_recent();
     *partition.head.lock() = head;
     let mut shared = partition.shared.write();
     if tail < shared.tail {

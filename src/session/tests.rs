@@ -1,0 +1,1 @@
+//! Sessions on channels, under virtual time.
