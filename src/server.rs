@@ -45,6 +45,7 @@ pub enum ServerError {
 pub struct Server {
     address: SocketAddr,
     engine: Arc<dyn Engine>,
+    broker: Arc<Broker>,
     shutdown: Shutdown,
     tasks: Tasks,
 }
@@ -64,12 +65,13 @@ impl Server {
         let draining = shutdown.token(Phase::Draining);
         let engine = open_engine(&config, &metrics, &tasks, draining).await?;
         let broker = Broker::new(Arc::clone(&engine), config.limits, &metrics);
+        let serving = Arc::clone(&broker);
         let (stop, own) = (shutdown.clone(), tasks.clone());
-        let sessions = Host::new(broker, config.session, &metrics);
+        let sessions = Host::new(serving, config.session, &metrics);
         let site = Site::new(config.http, address, sessions, &metrics, stop, own);
         tasks.spawn("listener", TaskKind::Vital, http::listen(site, listener));
         tracing::info!(%address, engine = engine.name(), "serving");
-        Ok(Server { address, engine, shutdown, tasks })
+        Ok(Server { address, engine, broker, shutdown, tasks })
     }
 
     /// Where it listens.
@@ -96,6 +98,7 @@ impl Server {
             tracing::warn!(tasks = cut, "not all was finished at the deadline");
         }
         self.shutdown.enter(Phase::Closing);
+        self.broker.close(deadline).await;
         self.engine.close().await;
         tracing::info!("stopped");
     }

@@ -55,6 +55,12 @@ pub enum BrokerError {
     /// The cursor's topic was deleted; one of its name may have been made since.
     #[error("topic '{0}' is not the one that the cursor speaks of")]
     CursorTopicGone(TopicName),
+    /// More keys than one reader may be confined to.
+    #[error("a reader is confined to at most {max} keys")]
+    TooManyKeys {
+        /// The bound.
+        max: usize,
+    },
     /// Only meaningful for one partition, and the topic has more.
     #[error("an offset is a place in one partition: say which, the topic has {partitions}")]
     PartitionNeeded {

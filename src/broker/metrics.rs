@@ -1,5 +1,6 @@
 //! What the broker counts.
 
+use super::follow::Hubs;
 use crate::{
     domain::Durability,
     runtime::{
@@ -7,7 +8,7 @@ use crate::{
         metrics::{COUNTS, Counter, Gauge, Histogram, SECONDS},
     },
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The broker's metric handles.
 pub(super) struct BrokerMetrics {
@@ -20,6 +21,19 @@ pub(super) struct BrokerMetrics {
     read_seconds: Histogram,
     pub(super) lost_records: Counter,
     pub(super) readers: Gauge,
+}
+
+/// Shows what followers share.
+pub(super) fn show_follow(metrics: &Metrics, hubs: &Arc<Hubs>) {
+    let gauge = |name, help| metrics.gauge(name, help, &[]);
+    let followed = gauge("tidegate_followed_partitions", "Partitions that somebody follows.");
+    let bytes = gauge("tidegate_follow_bytes", "Newest batches in memory for followers, bytes.");
+    let hubs = Arc::clone(hubs);
+    metrics.before_render(move || {
+        let (partitions, held) = hubs.sizes();
+        followed.set(partitions as i64);
+        bytes.set(held as i64);
+    });
 }
 
 /// Publishes of one durability.
@@ -109,6 +123,12 @@ impl BrokerMetrics {
         of.bytes.add(bytes as u64);
         of.seconds.observe_time(took);
         of.batch.observe(records as f64);
+    }
+
+    /// Records that came from memory.
+    pub(super) fn followed(&self, records: u64, bytes: usize) {
+        self.read_records.add(records);
+        self.read_bytes.add(bytes as u64);
     }
 
     pub(super) fn read(&self, records: u64, bytes: usize, took: Duration) {

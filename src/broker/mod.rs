@@ -5,6 +5,7 @@
 mod admission;
 mod digest;
 pub mod error;
+mod follow;
 mod metrics;
 mod publish;
 mod reader;
@@ -26,9 +27,10 @@ pub use topics::{Ensured, TopicView, TrimTo};
 use crate::{
     domain::{IdempotencyKey, Limits, TopicName},
     engine::{BodyDigest, Engine, Health, Idempotency, Promises, Topic},
-    runtime::Metrics,
+    runtime::{Metrics, Tasks},
 };
 use admission::Admission;
+use follow::Hubs;
 use metrics::BrokerMetrics;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
@@ -42,6 +44,10 @@ pub struct Broker {
     /// Reads at work; one more waits its turn.
     reads: Semaphore,
     turns: Turns,
+    /// What followers share.
+    hubs: Arc<Hubs>,
+    /// What works for several readers at once.
+    tasks: Tasks,
     /// Held while a topic is made, so that the bounds on their number hold.
     creation: tokio::sync::Mutex<()>,
     metrics: BrokerMetrics,
@@ -52,11 +58,15 @@ impl Broker {
     #[must_use]
     pub fn new(engine: Arc<dyn Engine>, limits: Limits, metrics: &Metrics) -> Arc<Broker> {
         let counted = BrokerMetrics::new(metrics);
+        let hubs = Arc::<Hubs>::default();
+        metrics::show_follow(metrics, &hubs);
         Arc::new(Broker {
             engine,
             admission: Admission::new(limits.inflight_bytes, limits.inflight_requests, metrics),
             reads: Semaphore::new(limits.concurrent_reads.clamp(1, Semaphore::MAX_PERMITS)),
             turns: Turns::default(),
+            hubs,
+            tasks: Tasks::default(),
             creation: tokio::sync::Mutex::new(()),
             metrics: counted,
             limits,
@@ -85,6 +95,12 @@ impl Broker {
     #[must_use]
     pub fn health(&self) -> Health {
         self.engine.health()
+    }
+
+    /// Waits for what it has under way by itself to end, which it does once no
+    /// reader is left, and cuts it at `deadline`.
+    pub async fn close(&self, deadline: tokio::time::Instant) {
+        self.tasks.join(deadline).await;
     }
 
     /// A topic by name, at once. `Engine(TopicUnknown)` if there is none.

@@ -163,7 +163,9 @@ impl Broker {
                 TrimTo::Offset(offset) => offset,
                 TrimTo::Time(time) => self.engine.offset_at(&topic, partition, time).await?,
             };
-            starts.push((partition, self.engine.trim(&topic, partition, before).await?));
+            let start = self.engine.trim(&topic, partition, before).await?;
+            self.hubs.trim(topic.id, partition, start);
+            starts.push((partition, start));
         }
         Ok(starts)
     }

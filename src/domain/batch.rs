@@ -105,6 +105,49 @@ impl RecordBatch {
         })
     }
 
+    /// Calls `each` with every record's key and a batch of that record alone,
+    /// which is made when it is asked for; the bytes are shared.
+    pub fn for_each_key<'a>(
+        &'a self,
+        mut each: impl FnMut(Option<&'a [u8]>, &mut dyn FnMut() -> RecordBatch),
+    ) -> Result<(), CorruptRecord> {
+        let mut rest: &[u8] = &self.body;
+        for n in 0..u64::from(self.count) {
+            let begin = self.body.len() - rest.len();
+            let raw = pack::next_raw(&mut rest)?;
+            let end = self.body.len() - rest.len();
+            let key = pack::raw_key(raw)?;
+            each(key, &mut || self.piece(begin..end, self.base.plus(n), 1));
+        }
+        Ok(())
+    }
+
+    /// The records whose key passes `keep`: each run of neighbours as a batch;
+    /// the bytes are shared.
+    pub fn with_keys(
+        &self,
+        keep: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<RecordBatch>, CorruptRecord> {
+        let mut runs = vec![];
+        let mut run: Option<(usize, u64)> = None;
+        let mut rest: &[u8] = &self.body;
+        for n in 0..=u64::from(self.count) {
+            let begin = self.body.len() - rest.len();
+            let kept = n < u64::from(self.count)
+                && pack::raw_key(pack::next_raw(&mut rest)?)?.is_some_and(&keep);
+            match run {
+                None if kept => run = Some((begin, n)),
+                Some((from, first)) if !kept => {
+                    let count = (n - first) as u32;
+                    runs.push(self.piece(from..begin, self.base.plus(first), count));
+                    run = None;
+                }
+                None | Some(_) => {}
+            }
+        }
+        Ok(runs)
+    }
+
     /// The batch from `from` on: the records before it are left out, and the
     /// bytes shared. `None` when nothing is left.
     pub fn from_offset(&self, from: Offset) -> Result<Option<RecordBatch>, CorruptRecord> {

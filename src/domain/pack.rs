@@ -211,6 +211,18 @@ pub(super) fn raw_timestamp(raw: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::from_millis(i64::from_le_bytes(*bytes)))
 }
 
+/// The key of a raw record, without looking at what follows it.
+pub(super) fn raw_key(raw: &[u8]) -> Result<Option<&[u8]>, CorruptRecord> {
+    let (&flags, mut rest) = raw.split_first().ok_or(CorruptRecord)?;
+    if flags & KEY == 0 {
+        return Ok(None);
+    }
+    if flags & TIMESTAMP != 0 {
+        take(&mut rest, 8)?;
+    }
+    take_prefixed(&mut rest).map(Some)
+}
+
 /// Reads a record from its raw bytes; `append` is the batch's append time.
 pub(super) fn view(raw: &[u8], append: Timestamp) -> Result<RecordView<'_>, CorruptRecord> {
     let (&flags, mut rest) = raw.split_first().ok_or(CorruptRecord)?;

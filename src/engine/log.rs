@@ -6,6 +6,7 @@ use crate::domain::{
     PartitionView, RecordBatch, Timestamp, TopicConfig, TopicId, TopicName,
 };
 use async_trait::async_trait;
+use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
@@ -188,6 +189,21 @@ pub trait Engine: Send + Sync + 'static {
         _from: Offset,
         _budget: ReadBudget,
     ) -> Option<ReadChunk> {
+        None
+    }
+
+    /// As `read`, but only records with one of `keys`, found by an index:
+    /// `next` is the place up to which there are no others, which may lie far
+    /// beyond the last of them. `None` where there is no index to ask: the
+    /// caller then looks through all records.
+    async fn next_with_keys(
+        &self,
+        _topic: &Topic,
+        _partition: PartitionId,
+        _from: Offset,
+        _keys: &[Bytes],
+        _budget: ReadBudget,
+    ) -> Option<Result<ReadChunk, EngineError>> {
         None
     }
 

@@ -5,7 +5,7 @@ use super::{
     Session, closing,
     deliver::{Origin, Target, deliver},
     outbox::{Frame, FrameKind, Outbox},
-    pace::{LagNews, Place},
+    pace::{Lag, LagNews, Place},
     requests::{self, Done, failed},
     sub::{Outcome, Sub},
     wake::Serial,
@@ -236,15 +236,14 @@ impl Session {
         event: Result<Option<ReadEvent>, BrokerError>,
         out: &mut impl Outbox,
     ) -> usize {
-        let put = match event {
+        match event {
             Ok(Some(event)) => match self.put_event(id, event, out) {
-                Ok(put) => put,
-                Err(problem) => return self.end(id, &problem, out),
+                Ok(put) => put + self.go_on(id, out),
+                Err(problem) => self.end(id, &problem, out),
             },
-            Ok(None) => 0,
-            Err(error) => return self.end(id, &failed(error), out),
-        };
-        put + self.go_on(id, out)
+            Ok(None) => self.rest(id, out),
+            Err(error) => self.end(id, &failed(error), out),
+        }
     }
 
     fn put_event(
@@ -286,19 +285,24 @@ impl Session {
 
     /// After a read: to the end of the queue, or at the tail to wait.
     fn go_on(&mut self, id: SubId, out: &mut impl Outbox) -> usize {
-        let Some(sub) = self.subs.get_mut(&id) else { return 0 };
-        let Some(behind) = sub.note_behind() else { return 0 };
-        let mut sent = 0;
-        if behind > 0 || sub.lag != Default::default() {
-            sent += usize::from(self.tell_lag(id, behind, out));
+        let behind = self.subs.get(&id).and_then(Sub::reader).map_or(0, Reader::behind);
+        if behind == 0 {
+            return self.rest(id, out);
         }
-        if behind > 0 {
-            self.enqueue(id);
-            return sent;
-        }
+        let told = self.tell_lag(id, behind, out);
+        self.enqueue(id);
+        told
+    }
+
+    /// At the tail: says what is to be said there, and waits.
+    fn rest(&mut self, id: SubId, out: &mut impl Outbox) -> usize {
+        let mut sent = self.tell_lag(id, 0, out);
         let Some(sub) = self.subs.get_mut(&id) else { return sent };
-        if sub.place.may_be_due() && sub.place.due_at_tail(Instant::now()) {
-            sent += self.tell_place(id, Instant::now(), out);
+        if sub.place.may_be_due() {
+            let now = Instant::now();
+            if sub.place.due_at_tail(now) {
+                sent += self.tell_place(id, now, out);
+            }
         }
         let Some(sub) = self.subs.get_mut(&id) else { return sent };
         sub.start_wait();
@@ -306,21 +310,23 @@ impl Session {
         sent + self.look_at(id, serial, out)
     }
 
-    fn tell_lag(&mut self, id: SubId, behind: u64, out: &mut impl Outbox) -> bool {
-        let Some(sub) = self.subs.get_mut(&id) else { return false };
+    fn tell_lag(&mut self, id: SubId, behind: u64, out: &mut impl Outbox) -> usize {
+        let Some(sub) = self.subs.get_mut(&id) else { return 0 };
+        // Nearly always; the clock need not be asked.
+        if behind == 0 && sub.lag == Lag::None {
+            return 0;
+        }
         let before = sub.lag.is_told();
-        let Some(news) = sub.lag.note(behind, Instant::now()) else { return false };
+        let Some(news) = sub.lag.note(behind, Instant::now()) else { return 0 };
         let metrics = &self.host.metrics;
         metrics.lagging.add(i64::from(sub.lag.is_told()) - i64::from(before));
         metrics.frames_out.inc();
-        push(
-            out,
-            match news {
-                LagNews::Lagging(behind) => lagging_frame(id, behind),
-                LagNews::CaughtUp => caught_up_frame(id),
-            },
-        );
-        true
+        let frame = match news {
+            LagNews::Lagging(behind) => lagging_frame(id, behind),
+            LagNews::CaughtUp => caught_up_frame(id),
+        };
+        push(out, frame);
+        1
     }
 
     fn tell_place(&mut self, id: SubId, now: Instant, out: &mut impl Outbox) -> usize {

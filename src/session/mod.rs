@@ -353,16 +353,15 @@ impl Session {
     fn tell_places(&mut self, now: Instant) {
         let heartbeat = self.host.config.heartbeat;
         for (id, sub) in &mut self.subs {
-            if !sub.place.due(now, heartbeat) {
-                continue;
-            }
+            let due = sub.place.due(now, heartbeat);
             match sub.reader() {
-                Some(reader) => {
+                Some(reader) if due => {
                     self.answers.push_back(position_frame(*id, &reader.cursor()));
                     sub.place = pace::Place::told(now);
                 }
                 // It is asked when it comes back.
-                None => sub.recall(),
+                None if due || sub.keyed => sub.recall(),
+                Some(_) | None => {}
             }
         }
     }

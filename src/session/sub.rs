@@ -54,7 +54,9 @@ pub(super) struct Sub {
     pub place: Place,
     /// Whether it waits for its turn.
     pub queued: bool,
-    /// Whether it was at the tail after its last read.
+    /// Whether it is confined to keys: its place moves though nothing is sent.
+    pub keyed: bool,
+    /// Whether what comes next is most likely in memory.
     at_tail: bool,
     bytes: usize,
     state: State,
@@ -80,6 +82,7 @@ impl Sub {
             lag: Lag::default(),
             place: Place::told(now),
             queued: false,
+            keyed: !request.keys.is_empty(),
             at_tail: false,
             bytes: FIRST_READ_BYTES,
             state: State::Opening,
@@ -115,13 +118,6 @@ impl Sub {
         self.state = State::Idle(reader);
     }
 
-    /// How many records the reader is behind, if it is here.
-    pub fn note_behind(&mut self) -> Option<u64> {
-        let State::Idle(reader) = &self.state else { return None };
-        let behind = reader.behind();
-        Some(behind)
-    }
-
     fn budget(&mut self) -> ReadBudget {
         let records = self.credit.map_or(u32::MAX, |credit| credit.min(u32::MAX.into()) as u32);
         let bytes = self.bytes;
@@ -138,7 +134,9 @@ impl Sub {
         }
         let budget = self.budget();
         let State::Idle(reader) = &mut self.state else { return None };
-        reader.next(budget).now_or_never()
+        let read = reader.next(budget).now_or_never();
+        self.at_tail = read.is_some();
+        read
     }
 
     /// Starts a read that takes its time.

@@ -227,6 +227,7 @@ impl From<BrokerError> for Problem {
             BrokerError::CursorTopicGone(topic) => {
                 Problem::new(C::CursorTopicGone, told).with("topic", topic.as_str())
             }
+            BrokerError::TooManyKeys { max } => Problem::parameter("key", told).with("max", max),
             BrokerError::PartitionNeeded { .. } => Problem::conflict(&["from", "partition"], told),
         }
     }

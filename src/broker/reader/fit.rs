@@ -2,16 +2,78 @@
 //! engine answers whole batches, a page promises an exact number.
 
 use crate::{
+    broker::SharedBatch,
     domain::{CorruptRecord, Offset, RecordBatch},
     engine::{ReadBudget, ReadChunk},
 };
+use std::sync::Arc;
 
 /// How much a reader has room for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(in crate::broker) struct Room {
     pub budget: ReadBudget,
     /// Whether one record comes in any case.
     pub least_one: bool,
+}
+
+/// A batch, shared or not.
+pub(in crate::broker) trait Records {
+    fn records(&self) -> &RecordBatch;
+}
+
+impl Records for RecordBatch {
+    fn records(&self) -> &RecordBatch {
+        self
+    }
+}
+
+impl Records for Arc<SharedBatch> {
+    fn records(&self) -> &RecordBatch {
+        &self.batch
+    }
+}
+
+/// Hands out `batches` from `from` on, as far as there is `room`, and before
+/// `end`: each as it is (`None`) or the part of it that is taken. Answers the
+/// place after the last record if it stopped before the last batch's end.
+pub(in crate::broker) fn fit_each<'a, B: Records + 'a>(
+    batches: impl Iterator<Item = &'a B>,
+    from: Offset,
+    room: Room,
+    end: Option<Offset>,
+    mut take: impl FnMut(&'a B, Option<RecordBatch>),
+) -> Result<Option<Offset>, CorruptRecord> {
+    let mut left = room.budget;
+    let (mut next, mut first) = (from, true);
+    for shared in batches {
+        let batch = shared.records();
+        let cut = if from > batch.base {
+            match batch.from_offset(from)? {
+                None => continue,
+                cut => cut,
+            }
+        } else {
+            None
+        };
+        let rest = cut.as_ref().unwrap_or(batch);
+        let to_end = end.map_or(u64::MAX, |end| end.since(rest.base));
+        let most = u64::from(left.records).min(to_end).min(u64::from(rest.count)) as u32;
+        let count = within(rest, most, left.bytes, room.least_one && first)?;
+        if count == 0 {
+            return Ok(Some(next));
+        }
+        let whole = count == rest.count;
+        let part = if whole { cut } else { Some(rest.truncated(count)?) };
+        let taken = part.as_ref().unwrap_or(batch);
+        left.records -= count;
+        left.bytes = left.bytes.saturating_sub(taken.body.len());
+        (next, first) = (taken.end(), false);
+        take(shared, part);
+        if !whole {
+            return Ok(Some(next));
+        }
+    }
+    Ok(None)
 }
 
 /// `chunk` from `from` on, as far as there is `room`, and before `end`.
@@ -21,29 +83,13 @@ pub(super) fn fit(
     room: Room,
     end: Option<Offset>,
 ) -> Result<ReadChunk, CorruptRecord> {
-    let mut fitted = ReadChunk { batches: Vec::with_capacity(chunk.batches.len()), next: from };
-    let mut left = room.budget;
-    for batch in chunk.batches {
-        let Some(batch) = batch.from_offset(from)? else { continue };
-        let to_end = end.map_or(u64::MAX, |end| end.since(batch.base));
-        let most = u64::from(left.records).min(to_end).min(u64::from(batch.count)) as u32;
-        let count = within(&batch, most, left.bytes, room.least_one && fitted.batches.is_empty())?;
-        if count == 0 {
-            return Ok(fitted);
-        }
-        let whole = count == batch.count;
-        let taken = if whole { batch } else { batch.truncated(count)? };
-        left.records -= count;
-        left.bytes = left.bytes.saturating_sub(taken.body.len());
-        fitted.next = taken.end();
-        fitted.batches.push(taken);
-        if !whole {
-            return Ok(fitted);
-        }
-    }
+    let mut batches = Vec::with_capacity(chunk.batches.len());
+    let cut = fit_each(chunk.batches.iter(), from, room, end, |batch: &RecordBatch, part| {
+        batches.push(part.unwrap_or_else(|| batch.clone()));
+    })?;
     // Beyond the last record there may be offsets without any.
-    fitted.next = end.map_or(chunk.next, |end| chunk.next.min(end)).max(fitted.next);
-    Ok(fitted)
+    let to_end = || end.map_or(chunk.next, |end| chunk.next.min(end)).max(from);
+    Ok(ReadChunk { next: cut.unwrap_or_else(to_end), batches })
 }
 
 /// How many records of `batch`, at most `most`, have room in `bytes`. With

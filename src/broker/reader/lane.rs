@@ -1,39 +1,46 @@
-//! One partition of a reader: its place, and what has become of it.
+//! One partition of a reader: its place, and what it waits for there.
 
-use super::{
-    ReadEvent,
-    fit::{Room, fit},
-};
 use crate::{
-    broker::{Broker, BrokerError, SharedBatch},
-    domain::{Epoch, LostRange, LostReason, Offset, PartitionId, PartitionView, Position, StartAt},
+    broker::{
+        Broker, BrokerError,
+        follow::{Hub, KeySet, Parked},
+    },
+    domain::{Epoch, LostRange, Offset, PartitionId, PartitionView, Position, StartAt},
     engine::{EngineError, Topic},
 };
-use std::{sync::Arc, time::Instant};
-use tokio::sync::watch;
+use std::sync::Arc;
+use tokio::sync::{Notify, watch};
 
 /// A reader's place in one partition.
 pub(super) struct Lane {
-    topic: Arc<Topic>,
-    partition: PartitionId,
-    at: Position,
+    pub(super) topic: Arc<Topic>,
+    pub(super) partition: PartitionId,
+    pub(super) at: Position,
     /// The newest epoch known. Another one means that records may have been
     /// lost, even ones that were read.
-    newest: Epoch,
+    pub(super) newest: Epoch,
     /// To be told before the next record.
-    lost: Option<Loss>,
+    pub(super) lost: Option<Loss>,
     /// Taken before the place was looked for, so that nothing slips between.
-    tail: watch::Receiver<Offset>,
+    pub(super) tail: watch::Receiver<Offset>,
     /// Where to stop for good.
-    end: Option<Offset>,
+    pub(super) end: Option<Offset>,
+    /// Only records with these keys.
+    pub(super) keys: Option<KeySet>,
+    /// Whether it has come to the tail: it then follows.
+    pub(super) follows: bool,
+    /// What it shares with all who follow the partition.
+    hub: Option<Arc<Hub>>,
+    /// Its place among the readers of keys at the tail, while it has one.
+    pub(super) parked: Option<Parked>,
 }
 
 /// A loss that was not told yet.
 #[derive(Clone, Copy)]
-struct Loss {
-    range: LostRange,
+pub(super) struct Loss {
+    pub(super) range: LostRange,
     /// The place before it: the lane's, for as long as it was not told.
-    before: Position,
+    pub(super) before: Position,
 }
 
 impl Lane {
@@ -42,6 +49,7 @@ impl Lane {
         broker: &Broker,
         topic: &Arc<Topic>,
         partition: PartitionId,
+        keys: Option<KeySet>,
     ) -> Result<(Lane, PartitionView), BrokerError> {
         let tail = broker.engine.watch_tail(topic, partition)?;
         let view = broker.engine.partition(topic, partition)?;
@@ -53,6 +61,10 @@ impl Lane {
             lost: None,
             tail,
             end: None,
+            keys,
+            follows: false,
+            hub: None,
+            parked: None,
         };
         Ok((lane, view))
     }
@@ -101,11 +113,18 @@ impl Lane {
 
     /// The place after all that was answered.
     pub(super) fn at(&self) -> Position {
-        self.lost.map_or(self.at, |loss| loss.before)
+        let place = || match self.parked.as_ref().and_then(Parked::next) {
+            Some(next) => Position { epoch: self.newest, next },
+            None => self.at,
+        };
+        self.lost.map_or_else(place, |loss| loss.before)
     }
 
     /// How many records are still to come until the tail, or the end.
     pub(super) fn behind(&self) -> u64 {
+        if let Some(parked) = &self.parked {
+            return parked.waiting();
+        }
         let tail = *self.tail.borrow();
         self.end.map_or(tail, |end| end.min(tail)).since(self.at.next)
     }
@@ -116,14 +135,37 @@ impl Lane {
 
     /// Whether there is something to say. Does not look at what is gone.
     pub(super) fn is_ready(&self) -> bool {
-        self.lost.is_some() || (!self.ended() && *self.tail.borrow() != self.at.next)
+        if self.lost.is_some() {
+            return true;
+        }
+        match &self.parked {
+            Some(parked) => parked.is_ready(),
+            None => !self.ended() && *self.tail.borrow() != self.at.next,
+        }
     }
 
     /// As [`Lane::is_ready`], and takes note of the tail, so that `moved`
-    /// waits for the next one.
+    /// waits for the next one. A lane that is not ready follows from now on.
     pub(super) fn look(&mut self) -> bool {
         self.tail.borrow_and_update();
-        self.is_ready()
+        let ready = self.is_ready();
+        self.follows |= !ready && self.end.is_none();
+        ready
+    }
+
+    /// As [`Lane::look`], of a lane with keys: it is woken by `wake` once there
+    /// is a record for it, or its topic is gone.
+    pub(super) fn look_for_keys(&mut self, broker: &Arc<Broker>, wake: &Arc<Notify>) -> bool {
+        if self.look() || self.is_gone() {
+            return true;
+        }
+        if self.parked.is_some() || self.ended() {
+            return false;
+        }
+        let (Some(hub), Some(keys)) = (self.hub(broker), self.keys.clone()) else { return true };
+        let place = (self.at.next, self.newest);
+        self.parked = hub.park(broker, &self.tail, place, &keys, wake);
+        self.parked.as_ref().is_none_or(Parked::is_ready)
     }
 
     /// Waits until the tail moves or the topic is gone.
@@ -135,110 +177,20 @@ impl Lane {
         let _gone = self.tail.changed().await;
     }
 
-    fn ended(&self) -> bool {
+    pub(super) fn ended(&self) -> bool {
         self.end.is_some_and(|end| self.at.next >= end)
     }
 
-    pub(super) async fn next(
-        &mut self,
-        broker: &Broker,
-        room: Room,
-    ) -> Result<Option<ReadEvent>, BrokerError> {
-        loop {
-            if let Some(Loss { range, .. }) = self.lost.take() {
-                broker.metrics.lost_records.add(range.to.since(range.from) + 1);
-                let (topic, partition) = (Arc::clone(&self.topic), self.partition);
-                return Ok(Some(ReadEvent::Lost { topic, partition, range }));
-            }
-            if !self.is_ready() {
-                self.check_topic()?;
-                return Ok(None);
-            }
-            // Seen before the read: a place is never taken for one of a newer
-            // epoch than its records were written in.
-            let view = broker.engine.partition(&self.topic, self.partition)?;
-            if view.epoch() != self.newest {
-                self.find_again(&view)?;
-                continue;
-            }
-            if let Some(event) = self.read(broker, &view, room).await? {
-                return Ok(Some(event));
-            }
-        }
+    /// The topic is gone once its tail has no sender.
+    pub(super) fn is_gone(&self) -> bool {
+        self.tail.has_changed().is_err()
     }
 
-    /// One read; `None` when there is to be another look at the place.
-    async fn read(
-        &mut self,
-        broker: &Broker,
-        view: &PartitionView,
-        room: Room,
-    ) -> Result<Option<ReadEvent>, BrokerError> {
-        let from = self.at.next;
-        let begun = Instant::now();
-        let read = {
-            let _permit = broker.reads.acquire().await;
-            broker.engine.read(&self.topic, self.partition, from, room.budget).await
-        };
-        let chunk = match read {
-            Ok(chunk) => chunk,
-            Err(EngineError::Lost { to }) if to > from => {
-                let range = LostRange { from, to: to.minus(1), reason: LostReason::Truncated };
-                self.lost = Some(Loss { range, before: self.at });
-                self.at = view.position(to);
-                return Ok(None);
-            }
-            Err(EngineError::OffsetOutOfRange { asked, start, tail }) => {
-                // Retention was faster, or the tail moved back in a recovery.
-                let view = broker.engine.partition(&self.topic, self.partition)?;
-                self.find_again(&view)?;
-                if self.lost.is_none() && self.at.next == from {
-                    return Err(EngineError::OffsetOutOfRange { asked, start, tail }.into());
-                }
-                return Ok(None);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        // What is answered at once is of one epoch.
-        let epoch = view.epoch_of(from);
-        let epoch_ends = (epoch < self.newest).then(|| view.epoch_end(epoch));
-        let end = self.end.into_iter().chain(epoch_ends).min();
-        let chunk = fit(chunk, from, room, end)
-            .map_err(|corrupt| EngineError::Damaged(corrupt.to_string()))?;
-        if chunk.next <= from && !room.least_one {
-            return Ok(Some(ReadEvent::Full));
+    /// What all who follow the partition share, if this one does.
+    pub(super) fn hub(&mut self, broker: &Broker) -> Option<Arc<Hub>> {
+        if self.hub.is_none() && self.follows {
+            self.hub = Some(broker.hubs.hub(&self.topic, self.partition));
         }
-        if chunk.next <= from {
-            // At the tail after all. Not an event, and nothing to look at again.
-            return Err(EngineError::Unavailable("the tail cannot be read".to_owned()).into());
-        }
-        self.at = Position { epoch: view.epoch_of(chunk.next.minus(1)), next: chunk.next };
-        if chunk.batches.is_empty() {
-            return Ok(None);
-        }
-        let records = chunk.batches.iter().map(|b| u64::from(b.count)).sum();
-        let bytes = chunk.batches.iter().map(|b| b.body.len()).sum();
-        broker.metrics.read(records, bytes, begun.elapsed());
-        let (topic, partition) = (Arc::clone(&self.topic), self.partition);
-        let batches = chunk.batches.into_iter().map(|batch| SharedBatch::private(batch).into());
-        let batches = batches.collect();
-        Ok(Some(ReadEvent::Records { topic, partition, epoch, batches }))
-    }
-
-    /// Goes on from the place that `view` has for it.
-    fn find_again(&mut self, view: &PartitionView) -> Result<(), BrokerError> {
-        let (start, tail) = (view.start, view.tail);
-        if self.resume(view, self.at) {
-            return Ok(());
-        }
-        Err(EngineError::OffsetOutOfRange { asked: self.at.next, start, tail }.into())
-    }
-
-    /// The topic of a lane at the tail is gone once its tail has no sender.
-    fn check_topic(&self) -> Result<(), BrokerError> {
-        match self.tail.has_changed() {
-            Ok(_) => Ok(()),
-            Err(_) => Err(EngineError::TopicUnknown(self.topic.name.clone()).into()),
-        }
+        self.hub.clone()
     }
 }

@@ -8,10 +8,13 @@
 //! A reader holds places, not records, so a slow one costs nothing and misses
 //! nothing that the topic keeps; what it does miss it is told.
 
+mod advance;
 mod fit;
 mod lane;
 mod open;
+mod waiting;
 
+pub(super) use fit::{Room, fit_each};
 pub use open::{ReadFrom, ReadRequest};
 
 use super::{Broker, BrokerError, SharedBatch};
@@ -19,10 +22,10 @@ use crate::{
     domain::{Cursor, Epoch, LostRange, PartitionId, TopicPositions},
     engine::{ReadBudget, Topic},
 };
-use fit::Room;
-use futures_util::future::select_all;
 use lane::Lane;
 use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::Notify;
+use waiting::Tails;
 
 /// No partition's share of a budget is cut below this many bytes, lest many
 /// partitions make many small reads.
@@ -68,17 +71,22 @@ pub struct Reader {
     turn: usize,
     /// How many lanes had something to read when the round began.
     ready: usize,
+    /// What is waited for, where there are several lanes.
+    tails: Tails,
+    /// Wakes a reader of keys; all of its lanes have keys then.
+    wake: Option<Arc<Notify>>,
 }
 
 impl Reader {
-    fn new(broker: Arc<Broker>, lanes: Vec<Lane>) -> Reader {
+    fn new(broker: Arc<Broker>, lanes: Vec<Lane>, keyed: bool) -> Reader {
         // Pages that follow each other by cursor are readers of their own. That
         // each begins at another lane keeps a busy partition from taking every
         // page: the sum moves on with every record that is read.
         let read: u64 = lanes.iter().fold(0, |sum, lane| sum.wrapping_add(lane.at().next.0));
         let turn = (read % lanes.len().max(1) as u64) as usize;
         broker.metrics.readers.add(1);
-        Reader { broker, lanes, turn, ready: 0 }
+        let wake = keyed.then(Arc::default);
+        Reader { broker, lanes, turn, ready: 0, tails: Tails::default(), wake }
     }
 
     /// Ends the reader where the tails are now: `next` answers `None` there
@@ -126,15 +134,21 @@ impl Reader {
 
     /// Waits until `next` has something to say. Safe to drop.
     pub async fn wait(&mut self) {
-        if self.lanes.iter_mut().any(|lane| lane.look()) {
+        if let Some(wake) = &self.wake {
+            let wake = Arc::clone(wake);
+            let mut ready = |lane: &mut Lane| lane.look_for_keys(&self.broker, &wake);
+            while !self.lanes.iter_mut().any(&mut ready) {
+                wake.notified().await;
+            }
+            return;
+        }
+        // Each of them takes note of its tail.
+        if self.lanes.iter_mut().fold(false, |ready, lane| lane.look() || ready) {
             return;
         }
         match self.lanes.as_mut_slice() {
             [lane] => lane.moved().await,
-            lanes => {
-                let moved = lanes.iter_mut().map(|lane| Box::pin(lane.moved()));
-                select_all(moved).await;
-            }
+            lanes => self.tails.any(lanes).await,
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::{Reader, lane::Lane};
 use crate::{
-    broker::{Broker, BrokerError},
-    domain::{Cursor, PartitionId, StartAt, TopicName, TopicPositions},
+    broker::{Broker, BrokerError, follow::KeySet},
+    domain::{Cursor, PartitionId, StartAt, TopicName, TopicPositions, limits, partitioner},
     engine::{EngineError, Topic},
 };
 use bytes::Bytes;
@@ -35,15 +35,19 @@ impl Reader {
     /// Opens a reader, at once.
     ///
     /// `Engine(TopicUnknown | PartitionUnknown | OffsetOutOfRange)`,
-    /// `CursorForeign` or `CursorTopicGone` when it cannot be, and
-    /// `PartitionNeeded` for an offset in several partitions.
+    /// `CursorForeign` or `CursorTopicGone` when it cannot be, `PartitionNeeded`
+    /// for an offset in several partitions, `TooManyKeys` beyond the limit.
     pub async fn open(broker: &Arc<Broker>, request: ReadRequest) -> Result<Reader, BrokerError> {
         let mut lanes = vec![];
+        if request.keys.len() > limits::MAX_READ_KEYS {
+            return Err(BrokerError::TooManyKeys { max: limits::MAX_READ_KEYS });
+        }
+        let keys = KeySet::new(request.keys);
         if let ReadFrom::Cursor(cursor) = &request.from {
             check_topics(cursor, &request.topics)?;
         }
         for name in &request.topics {
-            let chosen = request.partitions.as_deref();
+            let chosen = Chosen { partitions: request.partitions.as_deref(), keys: keys.as_ref() };
             match &request.from {
                 ReadFrom::Start(start) => {
                     let topic = broker.topic(name)?;
@@ -64,7 +68,38 @@ impl Reader {
         {
             return Err(BrokerError::PartitionNeeded { partitions: lanes.len() as u32 });
         }
-        Ok(Reader::new(Arc::clone(broker), lanes))
+        Ok(Reader::new(Arc::clone(broker), lanes, keys.is_some()))
+    }
+}
+
+/// What of a topic is to be read.
+#[derive(Clone, Copy)]
+struct Chosen<'a> {
+    partitions: Option<&'a [PartitionId]>,
+    keys: Option<&'a KeySet>,
+}
+
+impl Chosen<'_> {
+    /// The partitions in which a keyed topic has the keys, in order; `None`
+    /// where they may be in any.
+    fn of_keys(&self, topic: &Topic) -> Option<Vec<PartitionId>> {
+        let keys = self.keys.filter(|_| topic.config.keyed)?.keys();
+        let count = topic.config.partitions;
+        let mut ids: Vec<_> = keys.iter().map(|key| partitioner::by_key(key, count)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        Some(ids)
+    }
+
+    /// Those to be read from a start on.
+    fn of_topic(&self, topic: &Topic) -> Vec<PartitionId> {
+        let all = || topic.config.partitions.ids().collect();
+        let of_keys = self.of_keys(topic);
+        match (self.partitions, of_keys) {
+            (Some(chosen), _) => chosen.to_vec(),
+            (None, Some(of_keys)) => of_keys,
+            (None, None) => all(),
+        }
     }
 }
 
@@ -97,24 +132,17 @@ fn same_topic(
 async fn start_topic(
     broker: &Broker,
     topic: &Arc<Topic>,
-    chosen: Option<&[PartitionId]>,
+    chosen: Chosen<'_>,
     start: StartAt,
     lanes: &mut Vec<Lane>,
 ) -> Result<(), BrokerError> {
-    let all: Vec<PartitionId>;
-    let partitions = match chosen {
-        Some(chosen) => chosen,
-        None => {
-            all = topic.config.partitions.ids().collect();
-            &all
-        }
-    };
+    let partitions = chosen.of_topic(topic);
     if matches!(start, StartAt::Offset(_)) && partitions.len() > 1 {
         let partitions = topic.config.partitions.0;
         return Err(BrokerError::PartitionNeeded { partitions });
     }
     for partition in partitions {
-        let (mut lane, view) = Lane::open(broker, topic, *partition)?;
+        let (mut lane, view) = Lane::open(broker, topic, partition, chosen.keys.cloned())?;
         lane.start(broker, &view, start).await?;
         lanes.push(lane);
     }
@@ -124,24 +152,28 @@ async fn start_topic(
 fn resume_topic(
     broker: &Broker,
     topic: &Arc<Topic>,
-    chosen: Option<&[PartitionId]>,
+    chosen: Chosen<'_>,
     positions: &TopicPositions,
     lanes: &mut Vec<Lane>,
 ) -> Result<(), BrokerError> {
     let name = &topic.name;
     let foreign = |what: String| Err(BrokerError::CursorForeign(what));
-    if let Some(chosen) = chosen {
-        let mut chosen = chosen.to_vec();
+    if let Some(partitions) = chosen.partitions {
+        let mut chosen = partitions.to_vec();
         chosen.sort_unstable();
         if !chosen.iter().eq(positions.partitions.keys()) {
             return foreign(format!("the cursor is of other partitions of topic '{name}'"));
         }
     }
+    let of_keys = chosen.of_keys(topic).filter(|_| chosen.partitions.is_none());
+    if of_keys.is_some_and(|ids| !ids.iter().all(|id| positions.partitions.contains_key(id))) {
+        return foreign(format!("the cursor is of other keys of topic '{name}'"));
+    }
     for (partition, position) in &positions.partitions {
         if !topic.config.partitions.contains(*partition) {
             return foreign(format!("topic '{name}' has no partition {partition}"));
         }
-        let (mut lane, view) = Lane::open(broker, topic, *partition)?;
+        let (mut lane, view) = Lane::open(broker, topic, *partition, chosen.keys.cloned())?;
         if !lane.resume(&view, *position) {
             let next = position.next;
             return foreign(format!(

@@ -56,7 +56,8 @@ fn every_frame_of_a_client_is_understood() {
     for (text, frame) in frames {
         assert_eq!(parse_frame(text.as_bytes()), Ok(frame), "{text}");
     }
-    let text = r#"{"op":"publish","id":4,"topic":"orders","records":[{"value":1}],"idempotency_key":"k"}"#;
+    let text =
+        r#"{"op":"publish","id":4,"topic":"orders","records":[{"value":1}],"idempotency_key":"k"}"#;
     let Ok(ClientFrame::Publish(publish)) = parse_frame(text.as_bytes()) else { panic!("{text}") };
     assert_eq!((publish.id, publish.topic.as_str()), (id, "orders"));
     assert_eq!((publish.records, publish.key.is_some()), (r#"[{"value":1}]"#, true));
@@ -102,7 +103,8 @@ fn every_start_is_understood() {
 
 #[test]
 fn what_is_no_frame_ends_the_connection() {
-    let many = format!("{{{}}}", (0..40).map(|n| format!("\"m{n}\":0")).collect::<Vec<_>>().join(","));
+    let many =
+        format!("{{{}}}", (0..40).map(|n| format!("\"m{n}\":0")).collect::<Vec<_>>().join(","));
     let deep = format!("{{\"op\":\"ping\",\"id\":{}1{}}}", "[".repeat(200), "]".repeat(200));
     let frames: &[(&[u8], C)] = &[
         (b"", C::JsonInvalid),
@@ -166,7 +168,10 @@ fn a_wrong_member_is_told_with_the_id_and_the_connection_goes_on() {
             r#"{"op":"publish","id":9,"topic":"t","records":[],"idempotency_key":""}"#.to_owned(),
             C::IdempotencyKeyInvalid,
         ),
-        (r#"{"op":"publish","id":9,"topic":"t","records":[],"durability":1}"#.to_owned(), C::FrameInvalid),
+        (
+            r#"{"op":"publish","id":9,"topic":"t","records":[],"durability":1}"#.to_owned(),
+            C::FrameInvalid,
+        ),
         (r#"{"op":"subscribe","id":9,"topics":["t"]}"#.to_owned(), C::FrameInvalid),
         (subscribe(r#""from":"latest""#), C::FrameInvalid),
         (subscribe(r#""topics":"t""#), C::FrameInvalid),
@@ -245,14 +250,15 @@ fn every_frame_of_the_gateway_is_json() {
     let problem = Problem::new(C::TopicUnknown, "no \"orders\"");
     let told: Value = serde_json::from_slice(&problem.to_json()).unwrap();
     let max = MAX_FRAME_NUMBER;
-    let place = json!({"orders": {"incarnation": "00000000000000a1", "partitions": {"0": [2, 42]}}});
+    let place =
+        json!({"orders": {"incarnation": "00000000000000a1", "partitions": {"0": [2, 42]}}});
     let text = cursor().encode();
-    let limits =
-        FrameLimits { frame_bytes: 1, subscriptions: 2, keys: 3, pending_requests: 4 };
+    let limits = FrameLimits { frame_bytes: 1, subscriptions: 2, keys: 3, pending_requests: 4 };
     let hello = Hello { server: "s", connection: "c", heartbeat_ms: 25_000, limits };
     let range = LostRange { from: Offset(10), to: Offset(99), reason: LostReason::Retention };
     let lost = LostNotice::new(&name("orders"), PartitionId(0), range);
-    let place_of = PublishedRecord { partition: PartitionId(0), offset: Offset(5), epoch: Epoch(1) };
+    let place_of =
+        PublishedRecord { partition: PartitionId(0), offset: Offset(5), epoch: Epoch(1) };
     let closing = |problem| ClosingNotice { code: CloseCode::ShuttingDown, after_ms: 9, problem };
     let frames = [
         (
