@@ -1,7 +1,8 @@
 //! The command line: what is typed → what is done. Commands that speak to a
 //! running gateway do so through `client`; `serve` and `demo` start one.
 
-pub mod bench;
+pub mod arenas;
+mod bench;
 pub mod check;
 mod demo;
 mod exit;
@@ -86,6 +87,9 @@ pub fn main() -> ExitCode {
     let command = Cli::command().after_help(format!("{EXAMPLES}\n{EXIT_CODES}"));
     // Faulty arguments end here, with the code for wrong usage.
     let cli = Cli::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit());
+    if matches!(cli.command, Command::Serve(_) | Command::Demo(_)) {
+        arenas::few();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return ended(Err(CliError::io("starting the runtime")(error))),

@@ -78,3 +78,16 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
         ]
     })
 }
+
+#[test]
+fn what_lies_between_strings_is_passed_over_in_words_and_nothing_is_missed() {
+    for byte in 0..=u8::MAX {
+        let of_interest = byte <= b'"' || b"{}[]".contains(&byte);
+        for at in 0..8 {
+            let mut word = *b"12345678";
+            word[at] = byte;
+            let dull = if of_interest { at } else { 8 };
+            assert_eq!(dull_words(&word), dull, "{byte:#x} at {at}");
+        }
+    }
+}

@@ -2,8 +2,10 @@
 //! needs to go on.
 
 use super::{
+    fence::Fencing,
     keys::Place,
     recent::Recent,
+    value::Packing,
     volume::{Extent, IndexEntry, VolumeId},
 };
 use crate::{
@@ -77,6 +79,8 @@ pub(super) struct WriteHead {
     pub(super) since_index: u64,
     /// The newest small values, to be merged behind.
     pub(super) small: Vec<RecordBatch>,
+    pub(super) fencing: Fencing,
+    pub(super) packing: Packing,
 }
 
 impl ActivePart {

@@ -59,6 +59,8 @@ pub(super) struct Show {
 pub(super) struct Commit {
     /// The records: all behind what is visible.
     pub(super) records: Records,
+    /// Fences that come first. They need not be kept.
+    pub(super) fences: Vec<(keys::Place, Offset)>,
     /// Everything else: it counts together with the last of the records.
     pub(super) batch: ::sled::Batch,
     /// Nothing to be written, if false.
@@ -105,13 +107,17 @@ enum Planned {
 }
 
 /// A commit while requests are still added.
-#[derive(Default)]
-pub(super) struct Draft {
+pub(super) struct Draft<'a> {
     commit: Commit,
     staged: BTreeMap<keys::Place, Staged>,
+    encoder: &'a mut value::Encoder,
 }
 
-impl Draft {
+impl<'a> Draft<'a> {
+    pub(super) fn new(encoder: &'a mut value::Encoder) -> Draft<'a> {
+        Draft { commit: Commit::default(), staged: BTreeMap::new(), encoder }
+    }
+
     /// Adds an append; a refusal is answered at once.
     pub(super) fn append(
         &mut self,
@@ -240,6 +246,7 @@ impl Draft {
         let mut shared = home.shared.write();
         let pieces = all.split(VALUE_BYTES).map_err(corrupt)?;
         self.merge(place, &mut head, &pieces).map_err(corrupt)?;
+        self.fence(place, &mut head, &pieces);
         for piece in pieces {
             let span = piece.time_span().map_err(corrupt)?;
             let active = &mut shared.active;
@@ -256,7 +263,8 @@ impl Draft {
             }
             head.since_index += piece.body.len() as u64;
             active.grow(&piece, span.1);
-            self.commit.records.add(place, &piece, span);
+            let rows = rows(place, &piece, span, self.encoder, &mut head.packing);
+            self.commit.records.add(rows);
         }
         self.commit.records.begins.push((place, all.base));
         home.keep(&all);
@@ -268,6 +276,16 @@ impl Draft {
         self.commit.writes = true;
         self.commit.shows.push(Show { topic: staged.topic, partition, tail, early });
         Ok(())
+    }
+
+    /// Sees to it that sled's leaves end where they should. Small values are
+    /// taken together later, and are few bytes wherever they lie.
+    fn fence(&mut self, place: keys::Place, head: &mut WriteHead, pieces: &[RecordBatch]) {
+        let base = pieces.first().map_or(head.next, |first| first.base);
+        let large = pieces.iter().filter(|piece| piece.body.len() >= SMALL_BYTES);
+        let lasts: Vec<_> = large.map(|piece| piece.end().minus(1)).collect();
+        let fences = head.fencing.ahead_of(base, &lasts);
+        self.commit.fences.extend(fences.into_iter().map(|at| (place, at)));
     }
 
     /// Keeps small values in mind, and writes those of earlier commits that
@@ -288,7 +306,8 @@ impl Draft {
             _ => false,
         };
         if !joins {
-            self.write_merged(place, &std::mem::take(&mut head.small))?;
+            let small = std::mem::take(&mut head.small);
+            self.write_merged(place, &small, &mut head.packing)?;
         }
         // Its bytes alone, not the whole request that they are a part of.
         let own =
@@ -301,6 +320,7 @@ impl Draft {
         &mut self,
         place: keys::Place,
         small: &[RecordBatch],
+        packing: &mut value::Packing,
     ) -> Result<(), crate::domain::CorruptRecord> {
         // Too much to merge at once: then these stay as they are.
         if small.len() < 2 || self.commit.merged_bytes > MERGE_BYTES {
@@ -310,7 +330,8 @@ impl Draft {
             self.commit.batch.remove(&keys::record(place, old.end().minus(1), 0));
         }
         let merged = merged(small)?;
-        for (key, value) in rows(place, &merged, merged.time_span()?) {
+        let rows = rows(place, &merged, merged.time_span()?, self.encoder, packing);
+        for (key, value) in rows {
             self.commit.batch.insert(&key, value);
         }
         self.commit.merged += small.len() as u64;
@@ -379,29 +400,34 @@ fn merged(small: &[RecordBatch]) -> Result<RecordBatch, crate::domain::CorruptRe
     })
 }
 
+/// A key and what is stored under it.
+type Row = ([u8; keys::RECORD_LEN], ::sled::IVec);
+
 /// What a batch is stored as.
 fn rows(
     place: keys::Place,
     piece: &RecordBatch,
     span: (Timestamp, Timestamp),
-) -> impl Iterator<Item = ([u8; keys::RECORD_LEN], Vec<u8>)> {
+    encoder: &mut value::Encoder,
+    packing: &mut value::Packing,
+) -> impl Iterator<Item = Row> + use<> {
     let last = piece.end().minus(1);
-    let chunks = value::encode(piece, span).into_iter().enumerate();
+    let chunks = encoder.encode(piece, span, packing).into_iter().enumerate();
     chunks.map(move |(i, chunk)| (keys::record(place, last, i as u16), chunk))
 }
 
 /// The rows of new records, which may be too many for one step.
 #[derive(Default)]
 pub(super) struct Records {
-    rows: Vec<([u8; keys::RECORD_LEN], Vec<u8>)>,
+    rows: Vec<Row>,
     bytes: usize,
     /// Where each partition's new records begin.
     begins: Vec<(keys::Place, Offset)>,
 }
 
 impl Records {
-    fn add(&mut self, place: keys::Place, piece: &RecordBatch, span: (Timestamp, Timestamp)) {
-        for row in rows(place, piece, span) {
+    fn add(&mut self, rows: impl Iterator<Item = Row>) {
+        for row in rows {
             self.bytes += row.1.len();
             self.rows.push(row);
         }

@@ -4,6 +4,7 @@
 
 use super::{
     catalog::Partition,
+    fence::Fencing,
     keys,
     meta::{Change, VolumeRow, VolumeState},
     seal,
@@ -74,8 +75,11 @@ fn copy_extent(
     let mut new = Extent { volume: fresh.id, bytes: 0, ..old };
     let mut begun = false;
     let mut index = store.volumes.get(old.volume)?.index(place)?.into_iter().peekable();
+    let (mut encoder, mut packing) = (value::Encoder::default(), value::Packing::default());
+    let mut fencing = Fencing::default();
     while next < old.end {
         let mut batch = ::sled::Batch::default();
+        let (base, mut lasts) = (next, vec![]);
         let from = store.volumes.get(old.volume)?;
         for _ in 0..VALUES {
             if next >= old.end {
@@ -93,7 +97,8 @@ fn copy_extent(
                 let entry = IndexEntry { bytes_before: new.bytes, ..entry };
                 batch.insert(&keys::index(place, entry.offset), entry.encode());
             }
-            let chunks = value::encode(&records, (head.oldest, head.newest));
+            let chunks = encoder.encode(&records, (head.oldest, head.newest), &mut packing);
+            lasts.push(head.last());
             for (i, chunk) in chunks.into_iter().enumerate() {
                 batch.insert(&keys::record(place, head.last(), i as u16), chunk);
             }
@@ -101,6 +106,9 @@ fn copy_extent(
             next = records.end();
         }
         drop(from);
+        for at in fencing.ahead_of(base, &lasts) {
+            fresh.fence(place, at)?;
+        }
         fresh.apply(batch)?;
     }
     Ok(new)

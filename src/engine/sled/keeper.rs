@@ -88,6 +88,7 @@ fn round(store: &Store) {
     let now = (store.clock)();
     store.roll.bytes.store(store.roll_bytes(), Ordering::Relaxed);
     store.table.write().expire(now, EXPIRE);
+    store.volumes.close_idle();
     for topic in store.catalog.all() {
         topic.partitions.iter().for_each(Partition::forget_idle);
     }

@@ -4,6 +4,7 @@
 //! | kind | then | names |
 //! | --- | --- | --- |
 //! | `R` | topic u32, partition u32, **last** offset u64, chunk u16 | a packed batch; by its last offset, so that a seek to an offset lands on the batch that holds it |
+//! | `R` | the same, chunk from 0xFF00 on | no record: a row of a fence, empty (see `fence`) |
 //! | `T` | topic u32, partition u32, offset u64 | an entry of the sparse time index |
 //! | `A` | | an append in several steps is under way: the places it began at |
 //! | `S` | sequence u64, part u16 | changes to the state table, in order |
@@ -45,6 +46,20 @@ pub(super) fn record(place: Place, last: Offset, chunk: u16) -> [u8; RECORD_LEN]
     key[9..17].copy_from_slice(&last.0.to_be_bytes());
     key[17..19].copy_from_slice(&chunk.to_be_bytes());
     key
+}
+
+/// Chunks from here on are rows of fences. No record has as many.
+const FENCE: u16 = 0xFF00;
+
+/// The key of row `row` of the fence behind the batch whose last offset is
+/// `last`, or would be.
+pub(super) fn fence(place: Place, last: Offset, row: u16) -> [u8; RECORD_LEN] {
+    record(place, last, FENCE + row)
+}
+
+/// Whether a record's key is a fence's.
+pub(super) fn is_fence(key: &[u8]) -> bool {
+    parse_record(key).is_some_and(|(_, _, chunk)| chunk >= FENCE)
 }
 
 /// The last record key that a partition can have.

@@ -10,6 +10,7 @@ mod config;
 mod copy;
 mod disk;
 mod engine;
+mod fence;
 mod guard;
 mod idempotency;
 mod keeper;

@@ -4,7 +4,9 @@
 use super::{
     catalog::Catalog,
     config::SledConfig,
-    disk, guard,
+    disk,
+    fence::Fencing,
+    guard,
     marks::{CleanStop, Marks},
     meta::{Change, Meta, VolumeRow, VolumeState},
     meters::Meters,
@@ -127,6 +129,7 @@ impl Store {
                 let mut head = partition.head.lock();
                 head.small.clear();
                 head.since_index = 0;
+                head.fencing = Fencing::default();
                 partition.shared.write().roll(next_id);
             }
         }

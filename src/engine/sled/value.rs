@@ -27,6 +27,11 @@ const HEAD: usize = 48;
 const CHUNK_HEAD: usize = 8;
 /// Below this lz4 gains nothing worth the time.
 const COMPRESS_FROM: usize = 256;
+/// After a value that lz4 makes smaller by less than two fifths, so many of the
+/// same partition stay as they are: it takes longer than writing what it saves.
+const AS_THEY_ARE: u8 = 15;
+/// An encoder keeps no more than this.
+const KEPT_BYTES: usize = 64 << 10;
 /// No body is longer: the largest record and its envelope.
 const MAX_RAW: usize = 32 << 20;
 
@@ -50,38 +55,80 @@ impl Head {
     }
 }
 
-/// A batch as its chunks, in order: what goes under `keys::record(_, last, i)`.
-pub(super) fn encode(batch: &RecordBatch, span: (Timestamp, Timestamp)) -> Vec<Vec<u8>> {
-    let raw = &batch.body;
-    // Compressed to where it belongs: right behind the head.
-    let mut first = vec![0; HEAD + get_maximum_output_size(raw.len().max(1))];
-    let packed = if raw.len() >= COMPRESS_FROM {
-        compress_into(raw, &mut first[HEAD..]).ok().filter(|len| *len < raw.len())
-    } else {
-        None
-    };
-    match packed {
-        Some(len) => first.truncate(HEAD + len),
-        None => {
-            first.truncate(HEAD);
-            first.extend_from_slice(raw);
+/// Whether it is worth while to compress a partition's values.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Packing {
+    /// Values that stay as they are before the next trial.
+    as_is: u8,
+}
+
+impl Packing {
+    fn is_tried(&mut self) -> bool {
+        let tried = self.as_is == 0;
+        self.as_is = self.as_is.saturating_sub(1);
+        tried
+    }
+
+    fn came_to(&mut self, packed: Option<usize>, raw: usize) {
+        if packed.is_none_or(|len| len * 5 > raw * 3) {
+            self.as_is = AS_THEY_ARE;
         }
     }
-    let rest = first.split_off((HEAD + VALUE_BYTES).min(first.len()));
-    let pieces = rest.chunks(VALUE_BYTES);
-    let chunks = 1 + pieces.len();
-    put_head(&mut first, batch, span, packed.is_some(), chunks);
-    let mut out = Vec::with_capacity(chunks);
-    out.push(checked(first));
-    for (i, piece) in pieces.enumerate() {
-        let mut chunk = Vec::with_capacity(CHUNK_HEAD + piece.len());
-        chunk.extend_from_slice(&[FORMAT, 0]);
-        chunk.extend_from_slice(&(i as u16 + 1).to_le_bytes());
-        chunk.extend_from_slice(&[0; 4]);
-        chunk.extend_from_slice(piece);
-        out.push(checked(chunk));
+}
+
+/// Makes values of batches, in memory that it keeps for the next.
+#[derive(Default)]
+pub(super) struct Encoder {
+    scratch: Vec<u8>,
+}
+
+impl Encoder {
+    /// A batch as its chunks, in order: what goes under
+    /// `keys::record(_, last, i)`.
+    pub(super) fn encode(
+        &mut self,
+        batch: &RecordBatch,
+        span: (Timestamp, Timestamp),
+        packing: &mut Packing,
+    ) -> Vec<::sled::IVec> {
+        let raw = &batch.body;
+        let room = HEAD + get_maximum_output_size(raw.len().max(1));
+        if self.scratch.len() < room {
+            self.scratch.resize(room, 0);
+        }
+        // Compressed to where it belongs: right behind the head.
+        let packed = if raw.len() >= COMPRESS_FROM && packing.is_tried() {
+            let packed = compress_into(raw, &mut self.scratch[HEAD..]).ok();
+            packing.came_to(packed, raw.len());
+            packed.filter(|len| *len < raw.len())
+        } else {
+            None
+        };
+        if packed.is_none() {
+            self.scratch[HEAD..HEAD + raw.len()].copy_from_slice(raw);
+        }
+        let len = HEAD + packed.unwrap_or(raw.len());
+        let (first, rest) = self.scratch[..len].split_at_mut((HEAD + VALUE_BYTES).min(len));
+        let pieces = rest.chunks(VALUE_BYTES);
+        let chunks = 1 + pieces.len();
+        put_head(first, batch, span, packed.is_some(), chunks);
+        put_crc(first);
+        let mut out = Vec::with_capacity(chunks);
+        out.push(::sled::IVec::from(&*first));
+        for (i, piece) in pieces.enumerate() {
+            let mut chunk = Vec::with_capacity(CHUNK_HEAD + piece.len());
+            chunk.extend_from_slice(&[FORMAT, 0]);
+            chunk.extend_from_slice(&(i as u16 + 1).to_le_bytes());
+            chunk.extend_from_slice(&[0; 4]);
+            chunk.extend_from_slice(piece);
+            put_crc(&mut chunk);
+            out.push(chunk.into());
+        }
+        if self.scratch.len() > KEPT_BYTES {
+            self.scratch = vec![];
+        }
+        out
     }
-    out
 }
 
 fn put_head(
@@ -91,6 +138,7 @@ fn put_head(
     lz4: bool,
     chunks: usize,
 ) {
+    value[..HEAD].fill(0);
     value[0] = FORMAT;
     value[1] = if lz4 { LZ4 } else { 0 };
     value[2..4].copy_from_slice(&(chunks as u16).to_le_bytes());
@@ -102,10 +150,9 @@ fn put_head(
     value[44..48].copy_from_slice(&(batch.body.len() as u32).to_le_bytes());
 }
 
-fn checked(mut value: Vec<u8>) -> Vec<u8> {
+fn put_crc(value: &mut [u8]) {
     let crc = crc32fast::hash(&value[CHUNK_HEAD..]);
     value[4..8].copy_from_slice(&crc.to_le_bytes());
-    value
 }
 
 fn verify(value: &[u8]) -> Result<(), String> {
@@ -202,6 +249,14 @@ mod tests {
         }
     }
 
+    fn encode(batch: &RecordBatch, span: (Timestamp, Timestamp)) -> Vec<Vec<u8>> {
+        Encoder::default()
+            .encode(batch, span, &mut Packing::default())
+            .iter()
+            .map(|c| c.to_vec())
+            .collect()
+    }
+
     fn read(chunks: &[Vec<u8>]) -> Result<RecordBatch, String> {
         let more = |i: u16| Ok(chunks.get(usize::from(i)).map(|c| ::sled::IVec::from(&c[..])));
         decode(&chunks[0], more).map(|(_, batch)| batch)
@@ -240,6 +295,23 @@ mod tests {
         fn any_bytes_are_refused_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             prop_assert!(decode(&bytes, |_| Ok(None)).is_err());
         }
+    }
+
+    #[test]
+    fn what_does_not_get_small_is_tried_now_and_then() {
+        let noise = |seed| {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            batch(std::iter::repeat_with(|| rng.u8(..)).take(10_000).collect())
+        };
+        let text = batch(b"once and again ".repeat(600));
+        let (mut encoder, mut packing) = (Encoder::default(), Packing::default());
+        let mut is_packed = |batch: &RecordBatch| {
+            let value = encoder.encode(batch, (Timestamp::EPOCH, Timestamp::EPOCH), &mut packing);
+            head(&value[0]).unwrap().lz4
+        };
+        assert!(is_packed(&text) && is_packed(&text));
+        assert!(!is_packed(&noise(1)));
+        assert_eq!((0..40).filter(|_| is_packed(&text)).count(), 40 - 15);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::{
     config::SledConfig,
-    disk, guard,
+    disk, fence, guard,
     keys::{self, Place},
     value,
 };
@@ -173,6 +173,16 @@ impl Volume {
         guard::catch(|| self.db.apply_batch(batch).map_err(|e| guard::error(&e)))
     }
 
+    /// Puts a fence behind `offset`. In steps: a batch would have sled write
+    /// what it holds, and a part of a fence is as good as none.
+    pub(super) fn fence(&self, place: Place, offset: Offset) -> Result<(), EngineError> {
+        guard::catch(|| {
+            fence::rows(place, offset)
+                .try_for_each(|row| self.db.insert(row, &[]).map(drop))
+                .map_err(|e| guard::error(&e))
+        })
+    }
+
     /// Makes all that was applied durable. sled's own flush is not enough.
     pub(super) fn sync(&self) -> Result<(), EngineError> {
         guard::catch(|| {
@@ -221,8 +231,13 @@ impl Volume {
     ) -> Result<Option<(value::Head, RecordBatch)>, EngineError> {
         guard::catch(|| {
             let from = keys::record(place, offset, 0);
-            let found = self.db.range(from..=keys::record_end(place)).next();
-            let Some((key, bytes)) = found.transpose().map_err(|e| guard::error(&e))? else {
+            let fence = |row: &::sled::Result<(::sled::IVec, ::sled::IVec)>| {
+                row.as_ref().is_ok_and(|(key, _)| keys::is_fence(key))
+            };
+            let mut rows = self.db.range(from..=keys::record_end(place));
+            let Some((key, bytes)) =
+                rows.find(|row| !fence(row)).transpose().map_err(|e| guard::error(&e))?
+            else {
                 return Ok(None);
             };
             self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);

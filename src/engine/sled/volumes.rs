@@ -50,6 +50,8 @@ struct Inner {
 struct OpenSealed {
     volume: Arc<Volume>,
     used: u64,
+    /// Not used since the last look for idle ones.
+    idle: bool,
 }
 
 /// A volume in use. Those who wait for a place hear when it is given back.
@@ -223,7 +225,7 @@ impl Volumes {
             let volume = Arc::new(opened?);
             inner.clock += 1;
             let used = inner.clock;
-            inner.open.insert(id, OpenSealed { volume: volume.clone(), used });
+            inner.open.insert(id, OpenSealed { volume: volume.clone(), used, idle: false });
             return Ok(Lease { volume: Some(volume), set: self });
         }
     }
@@ -240,6 +242,24 @@ impl Volumes {
         }
         self.opened.inc();
         Volume::open(id, &dir, Volume::sealed(&self.config))
+    }
+
+    /// Closes the sealed volumes that nobody used since the last call: whoever
+    /// reads from one end to the other comes back to none, and what sled keeps
+    /// of each is tens of megabytes.
+    pub(super) fn close_idle(&self) {
+        let closed: Vec<_> = {
+            let mut inner = self.inner.lock();
+            let idle = |_: &VolumeId, open: &mut OpenSealed| {
+                let unused = Arc::strong_count(&open.volume) == 1;
+                unused && std::mem::replace(&mut open.idle, true)
+            };
+            inner.open.extract_if(idle).collect()
+        };
+        if !closed.is_empty() {
+            drop(closed);
+            self.changed.notify_all();
+        }
     }
 
     /// Keeps everybody out of a volume and closes it. Blocks until the last
@@ -321,6 +341,7 @@ impl Inner {
             return None;
         }
         open.used = self.clock;
+        open.idle = false;
         Some(open.volume.clone())
     }
 

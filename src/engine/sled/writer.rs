@@ -10,13 +10,15 @@
 use super::{
     commit::{Commit, Draft, Planner, Records, Reply, ReplyTo, Show},
     config::{COMMIT_BYTES, COMMIT_REQUESTS, UNSYNCED_BYTES},
-    disk,
+    disk, fence,
+    keys::Place,
     state::{Change, Entry, RawKey},
     store::Store,
+    value::Encoder,
     volume::Volume,
 };
 use crate::{
-    domain::Timestamp,
+    domain::{Offset, Timestamp},
     engine::{Append, Appended, EngineError, Health},
 };
 use std::{
@@ -77,6 +79,7 @@ pub(super) struct Writer {
     /// The time of the last commit: append times never go back.
     last: Timestamp,
     sequence: u64,
+    encoder: Encoder,
     /// Nothing more comes after this.
     stopping: bool,
 }
@@ -99,6 +102,7 @@ impl Writer {
             pending: HashMap::new(),
             last,
             sequence,
+            encoder: Encoder::default(),
             stopping: false,
         }
     }
@@ -183,7 +187,7 @@ impl Writer {
             named_max: self.store.config.idempotency_max,
             table_max: self.store.config.table_max,
         };
-        let mut draft = Draft::default();
+        let mut draft = Draft::new(&mut self.encoder);
         for job in jobs {
             match job {
                 Job::Append(append, reply) => draft.append(&mut planner, append, reply),
@@ -198,14 +202,25 @@ impl Writer {
     fn apply(&mut self, commit: Commit) -> Result<(), EngineError> {
         // From here on a failure leaves open what the disk holds, so whoever
         // waits is handed over first: `fail` answers all that is unsynced.
-        let Commit { records, batch, writes, shows, synced, early, changes, merged, merged_bytes } =
-            commit;
+        let Commit {
+            records,
+            fences,
+            batch,
+            writes,
+            shows,
+            synced,
+            early,
+            changes,
+            merged,
+            merged_bytes,
+        } = commit;
         self.unsynced.replies.extend(synced);
         self.unsynced.changes.extend(changes);
         if writes {
             self.unsynced.since.get_or_insert_with(Instant::now);
-            self.unsynced.bytes += records.bytes() + merged_bytes;
-            if let Err(error) = self.write(records, batch) {
+            self.unsynced.bytes +=
+                records.bytes() + merged_bytes + fences.len() * fence::WRITTEN_BYTES;
+            if let Err(error) = self.write(records, fences, batch) {
                 self.unsynced.replies.extend(early);
                 return Err(error);
             }
@@ -224,10 +239,16 @@ impl Writer {
 
     /// Hands records and what goes with them to sled: in one step, or where
     /// that would be too much at once, in several.
-    fn write(&self, records: Records, batch: ::sled::Batch) -> Result<(), EngineError> {
+    fn write(
+        &self,
+        records: Records,
+        fences: Vec<(Place, Offset)>,
+        batch: ::sled::Batch,
+    ) -> Result<(), EngineError> {
         let Some(volume) = &self.volume else {
             return Err(EngineError::Unavailable("the active volume is closed".to_owned()));
         };
+        fences.into_iter().try_for_each(|(place, at)| volume.fence(place, at))?;
         let (steps, last) = records.into_steps(batch);
         for step in steps {
             volume.apply(step)?;
