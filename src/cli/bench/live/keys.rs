@@ -17,7 +17,7 @@ use super::super::progress;
 use super::super::report::{Row, Series, Table, Target, median};
 use super::super::setup::Setup;
 use super::crowd::{Check, Crowd};
-use super::limits::allow_descriptors;
+use super::limits::{allow_descriptors, room_for};
 use super::wire::subscribe;
 use crate::client::load::{Connection, LineCounter, drive_count_with, flow};
 
@@ -77,8 +77,8 @@ fn body(records: &[String]) -> Vec<u8> {
 async fn publishing(setup: &Setup, readers: usize) -> Result<Row, BenchError> {
     allow_descriptors(readers)?;
     progress(&format!("keys: {readers} readers"));
-    let room = (readers + PUBLISHERS + 100).to_string();
-    let arguments = ["--http-max-connections", &room];
+    let room = room_for(readers);
+    let arguments = room.each_ref().map(String::as_str);
     let (subject, _) = setup.gateway("data", &arguments, true).await?;
     let (floor, _) = setup.gateway("without", &arguments, true).await?;
     let watched = |reader: usize| reader as u64 * KEYS / readers.max(1) as u64;

@@ -7,6 +7,14 @@ use super::super::error::BenchError;
 /// Descriptors for everything else: publishers, files, volumes.
 const OTHERS: usize = 1_000;
 
+/// The gateway's settings for so many sockets and everything else.
+#[must_use]
+pub fn room_for(sockets: usize) -> [String; 4] {
+    let room = (sockets + OTHERS).to_string();
+    let [connections, sessions] = ["--http-max-connections", "--session-max-connections"];
+    [connections.to_owned(), room.clone(), sessions.to_owned(), room]
+}
+
 /// Raises the soft limit of descriptors to the hard one, and says what it is now.
 ///
 /// # Errors

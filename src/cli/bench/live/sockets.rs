@@ -12,7 +12,7 @@ use super::super::progress;
 use super::super::report::{Row, Series, Table, Target};
 use super::super::setup::Setup;
 use super::crowd::{Check, Crowd};
-use super::limits::allow_descriptors;
+use super::limits::{allow_descriptors, room_for};
 use super::wire::subscribe;
 use crate::client::load::Connection;
 
@@ -39,8 +39,8 @@ const TOPIC: &str = "bench";
 pub async fn sockets(setup: &Setup, count: usize, idle: Duration) -> Result<Table, BenchError> {
     let descriptors = allow_descriptors(count)?;
     let pinning = setup.place_apart();
-    let room = (count + FIRST + 100).to_string();
-    let (server, _) = setup.gateway("data", &["--http-max-connections", &room], true).await?;
+    let room = room_for(count);
+    let (server, _) = setup.gateway("data", &room.each_ref().map(String::as_str), true).await?;
     api::create_topic(&server, TOPIC, "buffered").await?;
     store(&server, TOPIC, RECORDS, BATCH).await?;
     let from_latest = |_| subscribe(TOPIC, "latest", &[]);
