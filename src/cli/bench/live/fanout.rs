@@ -26,14 +26,28 @@ const BODIES: usize = 64;
 const CAPTURED: usize = 4_096;
 /// Sockets whose frames are held against the order as a whole, record by record.
 const READ_WHOLE: usize = 2;
+/// Connections that publish, at most.
+const MOST_PUBLISHERS: u64 = 64;
 /// The topic.
 const TOPIC: &str = "bench";
 
-/// Publishes one record per request to `sockets` sockets, `window` records under way at once.
+/// How `fanout` is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Fanout {
+    /// Sockets that hear everything.
+    pub sockets: usize,
+    /// Records of a request.
+    pub batch: u64,
+    /// Records under way at once.
+    pub window: u64,
+}
+
+/// Publishes to many sockets as fast as they hear it.
 ///
 /// # Errors
 /// When a server cannot be started, a request or a socket fails, or a socket misses a record.
-pub async fn fanout(setup: &Setup, sockets: usize, window: u64) -> Result<Table, BenchError> {
+pub async fn fanout(setup: &Setup, args: Fanout) -> Result<Table, BenchError> {
+    let Fanout { sockets, batch, window } = args;
     let pinning = setup.place_apart();
     progress(&format!("fanout: {sockets} sockets"));
     let (subject, _) = setup.gateway("data", &[], true).await?;
@@ -42,7 +56,7 @@ pub async fn fanout(setup: &Setup, sockets: usize, window: u64) -> Result<Table,
     let from_latest = |_| subscribe(TOPIC, "latest", &[]);
     let mut at_subject = Crowd::subscribed(&subject, sockets, Check::Dense, from_latest).await?;
     let mut at_floor = Crowd::open(&floor, sockets, Check::Nothing).await?;
-    let to_subject = Load::of_records(&subject, window);
+    let to_subject = Load::of_records(&subject, batch, window);
     let frames = capture(setup, &subject, &mut at_subject, &to_subject).await?;
     let to_floor = Load::of_frames(&floor, &frames, window);
     at_subject.read_whole(READ_WHOLE);
@@ -62,7 +76,7 @@ pub async fn fanout(setup: &Setup, sockets: usize, window: u64) -> Result<Table,
         pinning,
         rows: rows(&rounds),
         notes: vec![format!(
-            "{sockets} sockets on one partition, records of {RECORD} B, one per request, {window} under way at once, \
+            "{sockets} sockets on one partition, records of {RECORD} B, {batch} per request, {window} under way at once, \
              buffered; the floor writes frames captured from the gateway to all sockets."
         )],
     })
@@ -116,13 +130,16 @@ struct Load {
 }
 
 impl Load {
-    fn of_records(server: &Server, window: u64) -> Self {
+    fn of_records(server: &Server, batch: u64, window: u64) -> Self {
         let mut rng = data::seeded();
-        let mut body = || data::json_batch(&[data::order(&mut rng, RECORD)]);
+        let mut body = || {
+            let values: Vec<String> = (0..batch).map(|_| data::order(&mut rng, RECORD)).collect();
+            data::json_batch(&values)
+        };
         let requests: Vec<Bytes> = (0..BODIES)
             .map(|_| api::publish(server.address(), TOPIC, Form::Json, &body()))
             .collect();
-        Self { records: vec![1; requests.len()], requests, window }
+        Self { records: vec![batch; requests.len()], requests, window }
     }
 
     fn of_frames(server: &Server, frames: &[(Batch, Vec<u8>)], window: u64) -> Self {
@@ -179,8 +196,9 @@ async fn publish(
     ears: &Ears,
 ) -> Result<(), BenchError> {
     let count = load.records.len() as u64;
-    // As many connections as records may be under way: the window alone holds them back.
-    let connections = usize::try_from(load.window).unwrap_or(usize::MAX);
+    // As many connections as requests may be under way: the window alone holds them back.
+    let smallest = load.records.iter().min().copied().unwrap_or(1).max(1);
+    let connections = load.window.div_ceil(smallest).clamp(1, MOST_PUBLISHERS) as usize;
     flow(server.address(), &load.requests, connections, end, async |number| {
         gate.admit(load.records[(number % count) as usize]).await;
     })

@@ -52,8 +52,11 @@ pub(super) struct FanoutArgs {
     /// WebSockets.
     #[arg(long, default_value_t = 1_000, value_parser = count)]
     sockets: u64,
-    /// Records under way at once, each in a request of its own.
-    #[arg(long, default_value_t = 64, value_parser = count)]
+    /// Records of a request.
+    #[arg(long, default_value_t = 10, value_parser = count)]
+    batch: u64,
+    /// Records under way at once.
+    #[arg(long, default_value_t = 200, value_parser = count)]
     window: u64,
 }
 
@@ -142,7 +145,7 @@ fn count(text: &str) -> Result<u64, String> {
 /// When something could not be measured.
 pub(super) async fn measure(setup: &Setup, what: &Live) -> Result<Vec<Table>, BenchError> {
     let table = match what {
-        Live::Fanout(args) => fanout::fanout(setup, args.sockets as usize, args.window).await?,
+        Live::Fanout(args) => fanout::fanout(setup, args.into()).await?,
         Live::Latency(args) => latency::latency(setup, args.rate, args.sockets as usize).await?,
         Live::ReplayWs(args) => replay::replay(setup, args.records).await?,
         Live::Sockets(args) => {
@@ -161,8 +164,9 @@ async fn all(setup: &Setup) -> Result<Vec<Table>, BenchError> {
     let mixed =
         MixedArgs { records: 1_000_000, tail: 1_000, replaying: 20, rate: 50.0, length: 10.0 };
     let stall = StallArgs { gb: 1.0, length: 60.0, stalled: 10 };
+    let fanout = fanout::Fanout { sockets: 1_000, batch: 10, window: 200 };
     Ok(vec![
-        fanout::fanout(setup, 1_000, 64).await?,
+        fanout::fanout(setup, fanout).await?,
         latency::latency(setup, 1_000.0, 10).await?,
         replay::replay(setup, 1_000_000).await?,
         sockets::sockets(setup, 8_000, Duration::from_secs(50)).await?,
@@ -170,6 +174,12 @@ async fn all(setup: &Setup) -> Result<Vec<Table>, BenchError> {
         stall::stall(setup, (&stall).into()).await?,
         keys::keys(setup, 10_000, 10_000_000).await?,
     ])
+}
+
+impl From<&FanoutArgs> for fanout::Fanout {
+    fn from(args: &FanoutArgs) -> Self {
+        Self { sockets: args.sockets as usize, batch: args.batch, window: args.window }
+    }
 }
 
 impl From<&MixedArgs> for mixed::Mixed {
