@@ -10,4 +10,5 @@ pub mod engine;
 pub mod http;
 pub mod runtime;
 pub mod server;
+pub mod session;
 pub mod wire;

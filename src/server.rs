@@ -12,6 +12,7 @@ use crate::{
     },
     http::{self, Site},
     runtime::{Metrics, Phase, Shutdown, ShutdownToken, TaskFailed, TaskKind, Tasks},
+    session::Host,
 };
 use std::{
     io,
@@ -66,7 +67,8 @@ impl Server {
         let broker = Broker::new(Arc::clone(&engine), config.limits, &metrics);
         let serving = Arc::clone(&broker);
         let (stop, own) = (shutdown.clone(), tasks.clone());
-        let site = Site::new(config.http, address, serving, &metrics, stop, own);
+        let sessions = Host::new(serving, config.session, &metrics);
+        let site = Site::new(config.http, address, sessions, &metrics, stop, own);
         tasks.spawn("listener", TaskKind::Vital, http::listen(site, listener));
         tracing::info!(%address, engine = engine.name(), "serving");
         Ok(Server { address, engine, broker, shutdown, tasks })
@@ -76,6 +78,12 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many tasks are running, or have just ended.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.tasks.len()
     }
 
     /// Waits until something that it cannot do without has failed; for ever if

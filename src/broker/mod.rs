@@ -3,7 +3,8 @@
 //! it is handed `domain` types and answers in them.
 
 mod admission;
-mod error;
+mod digest;
+pub mod error;
 mod follow;
 mod metrics;
 mod publish;
@@ -14,7 +15,9 @@ mod tests;
 mod topics;
 mod turns;
 
+pub use crate::engine::ReadBudget;
 pub use admission::Permit;
+pub use digest::RequestDigest;
 pub use error::{BrokerError, Overload, RecordFault};
 pub use publish::{PublishBuilder, Published};
 pub use reader::{ReadEvent, ReadFrom, ReadRequest, Reader};

@@ -23,6 +23,7 @@ pub use setting::Choice;
 use crate::domain::Limits;
 use crate::engine::sled::SledConfig;
 use crate::http::HttpConfig;
+use crate::session::SessionConfig;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -50,6 +51,8 @@ pub struct Config {
     pub engine: EngineKind,
     /// Connections and their time-outs.
     pub http: HttpConfig,
+    /// Streaming connections.
+    pub session: SessionConfig,
     /// Bounds on what clients can make grow.
     pub limits: Limits,
     /// The embedded store.
@@ -124,6 +127,7 @@ impl Default for Config {
             data_dir: PathBuf::from("./data"),
             engine: EngineKind::Sled,
             http: HttpConfig::default(),
+            session: SessionConfig::default(),
             limits: Limits::default(),
             sled: SledConfig::default(),
             log: LogConfig { filter: "info".to_owned(), format: LogFormat::Auto },

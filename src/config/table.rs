@@ -68,6 +68,36 @@ pub static SETTINGS: &[Setting] = &[
         "How long a stop may take to finish what is in flight",
     ),
     setting(
+        "session.max-connections",
+        Kind::Count(|c| &mut c.session.max_connections, 1, 1_000_000),
+        "WebSockets at once; one more is told so and closed",
+    ),
+    setting(
+        "session.frame-bytes",
+        Kind::Memory(|c| &mut c.session.frame_bytes, KIB, 32 * MIB),
+        "The largest frame that a client may send over a WebSocket",
+    ),
+    setting(
+        "session.subscriptions",
+        Kind::Count(|c| &mut c.session.subscriptions, 1, 10_000),
+        "Subscriptions of one connection at once",
+    ),
+    setting(
+        "session.pending-requests",
+        Kind::Count(|c| &mut c.session.pending_requests, 1, 10_000),
+        "Requests of one connection under way at once; meanwhile no further frame is read",
+    ),
+    setting(
+        "session.heartbeat",
+        Kind::Time(|c| &mut c.session.heartbeat, 100, HOUR),
+        "After how much silence a heartbeat is sent, and a ping",
+    ),
+    setting(
+        "session.ping-timeout",
+        Kind::Time(|c| &mut c.session.ping_timeout, 100, HOUR),
+        "How long a client may leave a ping unanswered",
+    ),
+    setting(
         "limits.body-bytes",
         Kind::Memory(|c| &mut c.limits.body_bytes, KIB, GIB),
         "The largest request body that is read as a whole; NDJSON streams have no bound",

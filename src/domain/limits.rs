@@ -45,6 +45,8 @@ pub const MAX_READ_TOPICS: usize = 100;
 pub const MAX_READ_KEYS: usize = 100;
 /// A cursor's text, bytes: every partition of 100 topics of 16 would fit.
 pub const MAX_CURSOR_BYTES: usize = 64 << 10;
+/// Partitions that one request may name.
+pub const MAX_NAMED_PARTITIONS: usize = 100;
 /// Topics per page of the list.
 pub const MAX_TOPIC_PAGE: u32 = 1_000;
 /// The shortest time retention, milliseconds.

@@ -5,6 +5,7 @@
 //! coarse clock, and one sweep looks at all of them.
 
 use super::canned;
+use crate::runtime::metrics::Gauge;
 use futures_util::task::AtomicWaker;
 use std::{
     future::Future,
@@ -17,12 +18,13 @@ use std::{
             Ordering::{Acquire, Relaxed, Release},
         },
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    sync::OwnedSemaphorePermit,
 };
 
 /// Nothing was received since the last answer, or since the opening.
@@ -64,6 +66,17 @@ pub(super) struct Watched {
     order: AtomicU8,
     /// Of the connection's task.
     waker: AtomicWaker,
+}
+
+/// What a connection is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// What is under way goes on, and may be followed by more.
+    GoOn,
+    /// What is under way is finished, and nothing comes after it.
+    Finish,
+    /// All ends now.
+    Cut,
 }
 
 /// What is under way goes on, and may be followed by more.
@@ -141,6 +154,16 @@ impl Watched {
         self.give(FINISH);
     }
 
+    /// What to do now; `waker` is woken when that changes.
+    fn order(&self, waker: &Waker) -> Order {
+        self.waker.register(waker);
+        match self.order.load(Acquire) {
+            CUT => Order::Cut,
+            FINISH => Order::Finish,
+            _ => Order::GoOn,
+        }
+    }
+
     fn give(&self, order: u8) {
         // An order is never taken back.
         if self.order.fetch_max(order, Release) < order {
@@ -151,6 +174,14 @@ impl Watched {
 
 /// A request that is being served.
 pub(super) struct Serving(Arc<Watched>);
+
+impl Serving {
+    /// What the connection is to do; the task of `waker` is woken when that
+    /// changes. For a connection that speaks something else than HTTP now.
+    pub(super) fn order(&self, waker: &Waker) -> Order {
+        self.0.order(waker)
+    }
+}
 
 impl Drop for Serving {
     fn drop(&mut self) {
@@ -166,11 +197,33 @@ impl Drop for Serving {
 pub(super) struct WatchedStream {
     stream: TcpStream,
     watched: Arc<Watched>,
+    /// Its place among the connections, for as long as it is open, whatever is
+    /// spoken on it.
+    _place: Place,
+}
+
+/// A place among the connections that may be open, and are counted.
+pub(super) struct Place {
+    _room: OwnedSemaphorePermit,
+    open: Gauge,
+}
+
+impl Place {
+    pub(super) fn new(room: OwnedSemaphorePermit, open: &Gauge) -> Place {
+        open.add(1);
+        Place { _room: room, open: open.clone() }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.add(-1);
+    }
 }
 
 impl WatchedStream {
-    pub(super) fn new(stream: TcpStream, watched: Arc<Watched>) -> WatchedStream {
-        WatchedStream { stream, watched }
+    pub(super) fn new(stream: TcpStream, watched: Arc<Watched>, place: Place) -> WatchedStream {
+        WatchedStream { stream, watched, _place: place }
     }
 
     fn wrote<T>(&self, result: Poll<T>) -> Poll<T> {
@@ -257,14 +310,13 @@ where
     tokio::pin!(connection);
     let mut finishing = false;
     std::future::poll_fn(move |cx| {
-        watched.waker.register(cx.waker());
-        match watched.order.load(Acquire) {
-            CUT => return Poll::Ready(None),
-            FINISH if !finishing => {
+        match watched.order(cx.waker()) {
+            Order::Cut => return Poll::Ready(None),
+            Order::Finish if !finishing => {
                 finishing = true;
                 finish(connection.as_mut());
             }
-            _ => {}
+            Order::Finish | Order::GoOn => {}
         }
         connection.as_mut().poll(cx).map(Some)
     })

@@ -6,7 +6,7 @@
 use super::{
     Site,
     canned::TOO_MANY_CONNECTIONS,
-    connection::{Patience, Watched, WatchedStream, obey},
+    connection::{Patience, Place, Watched, WatchedStream, obey},
     serve::serve_request,
 };
 use crate::runtime::{Phase, TaskKind, Tasks};
@@ -124,7 +124,7 @@ impl Listener {
         }
     }
 
-    async fn serve(&self, stream: TcpStream, _place: OwnedSemaphorePermit) {
+    async fn serve(&self, stream: TcpStream, room: OwnedSemaphorePermit) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was refused");
         }
@@ -134,13 +134,12 @@ impl Listener {
         if self.site.app.shutdown.reached(Phase::Draining) {
             watched.finish();
         }
-        self.site.app.http.open.add(1);
-        let _open = Defer(|| self.site.app.http.open.add(-1));
-        let io = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watched)));
+        let place = Place::new(room, &self.site.app.http.open);
+        let io = TokioIo::new(WatchedStream::new(stream, Arc::clone(&watched), place));
         let (site, seen) = (Arc::clone(&self.site), Arc::clone(&watched));
         let service =
             service_fn(move |request| serve_request(Arc::clone(&site), Arc::clone(&seen), request));
-        let connection = self.builder.serve_connection(io, service);
+        let connection = self.builder.serve_connection_with_upgrades(io, service);
         let ended = obey(&watched, connection, |connection| connection.graceful_shutdown()).await;
         if let Some(Err(error)) = ended {
             tracing::debug!(%error, "a connection ended badly");
@@ -205,14 +204,5 @@ async fn refuse(mut stream: TcpStream, _place: OwnedSemaphorePermit) {
     };
     if let Ok(Err(error)) = tokio::time::timeout(REFUSAL_LINGER, told).await {
         tracing::debug!(%error, "a client over the bound could not be told");
-    }
-}
-
-/// Runs at the end of a scope, also when the task is aborted.
-struct Defer<F: Fn()>(F);
-
-impl<F: Fn()> Drop for Defer<F> {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }

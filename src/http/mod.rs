@@ -3,7 +3,7 @@
 //! they decide nothing.
 //!
 //! ```text
-//! listen ─► connection ─► serve ─► router ─► topics | publish, upload | read, stream | ops | pages
+//! listen ─► connection ─► serve ─► router ─► topics | publish, upload | read, stream | ops | pages, sdk
 //!  bounds    time-outs     guard, ids, refusals       extract, body ─► broker ─► wire
 //! ```
 
@@ -17,6 +17,7 @@ pub mod floor;
 mod guard;
 mod incoming;
 mod listen;
+mod live;
 mod metrics;
 mod openapi;
 mod ops;
@@ -25,11 +26,13 @@ mod problems;
 mod publish;
 mod read;
 mod refusal;
+mod sdk;
 mod serve;
 mod stream;
 mod stream_form;
 mod topics;
 mod upload;
+mod ws;
 
 pub use config::HttpConfig;
 pub use listen::listen;
@@ -38,6 +41,7 @@ pub use openapi::document;
 use crate::{
     broker::Broker,
     runtime::{Metrics, Shutdown, Tasks},
+    session::Host,
 };
 use axum::{
     Router,
@@ -49,6 +53,7 @@ use metrics::HttpMetrics;
 use serve::RequestIds;
 use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::Semaphore;
+use ws::WebSockets;
 
 /// Memory for answers that wait to be sent, in KiB: pages, and the large
 /// pieces of streams.
@@ -63,6 +68,7 @@ struct App {
     tasks: Tasks,
     guard: Guard,
     http: HttpMetrics,
+    ws: WebSockets,
     ids: RequestIds,
     answer_room: Arc<Semaphore>,
 }
@@ -74,30 +80,34 @@ pub struct Site {
 }
 
 impl Site {
-    /// The site of `broker` at the address `at`. Its connections are `tasks`,
+    /// The site of `sessions` and their broker at the address `at`. Its connections are `tasks`,
     /// and follow the phases of `shutdown`.
     #[must_use]
     pub fn new(
         config: HttpConfig,
         at: SocketAddr,
-        broker: Arc<Broker>,
+        sessions: Arc<Host>,
         metrics: &Metrics,
         shutdown: Shutdown,
         tasks: Tasks,
     ) -> Arc<Site> {
         let app = Arc::new(App {
-            broker,
+            broker: Arc::clone(sessions.broker()),
             metrics: metrics.clone(),
             guard: Guard::new(at, &config.allowed_hosts, &config.cors_origins),
             config,
             shutdown,
             tasks,
             http: HttpMetrics::new(metrics),
+            ws: WebSockets::new(sessions),
             ids: RequestIds::new(),
             answer_room: Arc::new(Semaphore::new(ANSWER_ROOM_KIB)),
         });
         let router = openapi::routes()
             .merge(pages::routes())
+            .merge(live::routes())
+            .merge(sdk::routes())
+            .merge(ws::routes())
             .fallback(refusal::no_route)
             .method_not_allowed_fallback(refusal::no_method)
             .with_state(Arc::clone(&app));

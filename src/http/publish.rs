@@ -6,11 +6,11 @@ use super::{
     extract::{Pairs, TopicPath, text_header},
     json,
     problems::problems_of,
-    refusal::{Refusal, problem},
+    refusal::Refusal,
     upload,
 };
 use crate::{
-    broker::{PublishBuilder, Published},
+    broker::{PublishBuilder, Published, RequestDigest},
     domain::{IdempotencyKey, RecordDraft},
     engine::{BodyDigest, Topic},
     runtime,
@@ -25,7 +25,6 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -162,7 +161,7 @@ impl Incoming {
     }
 
     fn fill(&self, publish: &mut PublishBuilder) -> Result<(), Problem> {
-        let mut take = |draft: &RecordDraft<'_>| publish.push(draft).map_err(problem);
+        let mut take = |draft: &RecordDraft<'_>| publish.push(draft).map_err(Problem::from);
         match self.kind {
             BodyKind::Json => {
                 wire::for_each_record(&self.bytes, |_, draft| take(&draft)).map(|_| ())
@@ -187,29 +186,25 @@ impl Incoming {
     }
 
     /// Of all that makes the records, so that another request is not taken for
-    /// a repeat. Each part is preceded by its length.
+    /// a repeat.
     fn digest(&self) -> BodyDigest {
-        let mut hash = Sha256::new();
-        let mut add = |part: &[u8]| {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        };
-        add(self.headers.get(header::CONTENT_TYPE).map_or(b"", HeaderValue::as_bytes));
+        if self.kind == BodyKind::Json {
+            return RequestDigest::of_json(&[&self.bytes]);
+        }
+        let mut digest = RequestDigest::default();
+        digest.add(self.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes));
         let query = &self.query;
-        add(format!("{:?} {:?} {:?}", query.key, query.partition, query.timestamp).as_bytes());
+        digest.add(format!("{:?} {:?} {:?}", query.key, query.partition, query.timestamp));
         if self.kind == BodyKind::BinaryCloudEvent {
             let mut events: Vec<_> = self.headers.iter().collect();
             events.retain(|(name, _)| name.as_str().starts_with("ce-"));
             events.sort_by_key(|(name, _)| name.as_str());
             for (name, value) in events {
-                add(name.as_str().as_bytes());
-                add(value.as_bytes());
+                digest.add(name.as_str());
+                digest.add(value.as_bytes());
             }
         }
-        add(&self.bytes);
-        let mut digest = BodyDigest::default();
-        let full = hash.finalize();
-        digest.iter_mut().zip(full.iter()).for_each(|(to, from)| *to = *from);
-        digest
+        digest.add(&self.bytes);
+        digest.finish()
     }
 }

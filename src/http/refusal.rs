@@ -4,8 +4,8 @@
 //! written, and logged with the request's id, in one place: `serve`.
 
 use crate::{
-    broker::{BrokerError, RecordFault},
-    domain::{CorruptRecord, PackError},
+    broker::BrokerError,
+    domain::CorruptRecord,
     engine::EngineError,
     runtime::Panicked,
     wire::{ErrorCode, Problem},
@@ -72,43 +72,8 @@ impl From<BrokerError> for Refusal {
     fn from(error: BrokerError) -> Refusal {
         match error {
             BrokerError::Engine(error) => error.into(),
-            other => Refusal::from(problem(other)),
+            other => Refusal::from(Problem::from(other)),
         }
-    }
-}
-
-/// The problem of what the broker itself refuses.
-pub(super) fn problem(error: BrokerError) -> Problem {
-    use ErrorCode as C;
-    let told = error.to_string();
-    match error {
-        BrokerError::Engine(error) => error.into(),
-        BrokerError::TopicSettings(faults) => Problem::topic_config(&faults),
-        BrokerError::TopicsFull { max } => Problem::new(C::TopicsFull, told).with("max", max),
-        BrokerError::PartitionsFull { max, left } => {
-            Problem::new(C::PartitionsFull, told).with("max", max).with("left", left)
-        }
-        BrokerError::Overloaded(_) => Problem::new(C::TooBusy, told),
-        BrokerError::Record { index, fault } => record_problem(fault).at_record(index),
-        BrokerError::BatchTooLarge { max } => Problem::new(C::BatchTooLarge, told).with("max", max),
-        BrokerError::BatchEmpty => Problem::new(C::BatchEmpty, told),
-        BrokerError::CursorForeign(_) => Problem::new(C::CursorForeign, told),
-        BrokerError::CursorTopicGone(topic) => {
-            Problem::new(C::CursorTopicGone, told).with("topic", topic.as_str())
-        }
-        BrokerError::TooManyKeys { max } => Problem::parameter("key", told).with("max", max),
-        BrokerError::PartitionNeeded { .. } => Problem::conflict(&["from", "partition"], told),
-    }
-}
-
-fn record_problem(fault: RecordFault) -> Problem {
-    let told = fault.to_string();
-    match fault {
-        RecordFault::Pack(error) => PackError::into(error),
-        RecordFault::PartitionUnknown(partition) => {
-            Problem::new(ErrorCode::PartitionUnknown, told).with("partition", partition.0)
-        }
-        RecordFault::PartitionNotFree => Problem::new(ErrorCode::KeyedTopicPartition, told),
     }
 }
 

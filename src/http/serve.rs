@@ -7,6 +7,7 @@ use super::{
     incoming::RequestBody,
     metrics::Kind,
     refusal::Refusal,
+    ws,
 };
 use crate::wire::{ErrorCode, PROBLEM_JSON};
 use axum::{
@@ -100,6 +101,11 @@ pub(super) async fn serve_request(
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let serving = watched.request(request.version() == Version::HTTP_2);
+    let mut request = request;
+    if request.uri().path() == ws::PATH {
+        // What the connection becomes goes on being watched.
+        request.extensions_mut().insert(Arc::clone(&watched));
+    }
     let begun = Instant::now();
     let id = site.app.ids.of(request.headers());
     let (method, path) = (request.method().clone(), request.uri().clone());

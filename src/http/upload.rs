@@ -5,7 +5,7 @@
 use super::{
     App,
     body::{Chunks, busy},
-    refusal::{Refusal, problem},
+    refusal::Refusal,
     shape,
 };
 use crate::{
@@ -111,7 +111,7 @@ impl Upload<'_> {
         }
         let number = self.splitter.line_number();
         let next = &mut self.next;
-        wire::parse_line(line, |draft| next.push(&draft).map_err(problem))
+        wire::parse_line(line, |draft| next.push(&draft).map_err(Problem::from))
             .map_err(|problem| of_line(problem, number))?;
         let full = self.next.bytes() >= limits::NDJSON_CHUNK_BYTES
             || self.next.len() >= limits::MAX_BATCH_RECORDS;

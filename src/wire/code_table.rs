@@ -61,6 +61,33 @@ error_codes! {
     BodyInvalid = "body_invalid", 400, NO, NONE, "Body not of the expected shape",
         "The body is JSON, but not what this call takes: a field is missing, unknown, doubled, or of another type. The detail names it. Unknown fields are refused so that a slip of the pen is not silently ignored.",
         "Compare the body with the example of this call in the API reference under /docs/api.";
+    FrameInvalid = "frame_invalid", 400, NO, NONE, "Frame not of the expected shape",
+        "A frame of a streaming connection is no JSON object, or has a member that is missing, unknown, doubled, or of another type. The detail names it. Nothing of the frame had an effect.",
+        "Compare the frame with the examples in /asyncapi.yaml. What is no object with an 'op' ends the connection with code 4500; any other slip is answered with the frame's id, and the connection goes on.";
+    FrameTooLarge = "frame_too_large", 413, NO, NONE, "Frame too large",
+        "The frame is larger than 'frame_bytes' in the limits that 'hello' told. The connection ends with code 4500, because what follows in it cannot be told apart any more.",
+        "Send fewer records in one frame, or publish them over POST /v1/topics/{topic}/records, which takes larger bodies and streams.";
+    OpUnknown = "op_unknown", 400, NO, NONE, "Operation unknown",
+        "No frame of tidegate.v1 has this 'op'. It may belong to a later version.",
+        "Check the spelling against /asyncapi.yaml. The frame had no effect, and the connection goes on.";
+    NotSupported = "not_supported", 501, NO, NONE, "Not supported yet",
+        "The operation belongs to the interface and this version of the gateway does not serve it.",
+        "Do without it, or use a gateway of a later version. Reading without a group is done with 'subscribe'.";
+    SubscriptionExists = "subscription_exists", 409, NO, NONE, "Subscription number taken",
+        "There is a subscription of this number in the connection already. It goes on unchanged.",
+        "Choose another number, or send 'unsubscribe' first.";
+    SubscriptionUnknown = "subscription_unknown", 404, NO, NONE, "Subscription unknown",
+        "The connection has no subscription of this number, or it has ended.",
+        "Send 'subscribe' with that number first. After 'unsubscribed' a number is free again.";
+    SubscriptionsFull = "subscriptions_full", 409, NO, NONE, "No more subscriptions allowed",
+        "The connection has as many subscriptions as it may. The others go on.",
+        "End subscriptions that are no longer needed, read several topics by one subscription, or open another connection. 'hello' tells the bound.";
+    UpgradeRequired = "upgrade_required", 426, NO, NONE, "Not a WebSocket handshake",
+        "This address speaks the WebSocket protocol, version 13, and the request does not ask for it, or came over HTTP/2.",
+        "Connect with a WebSocket client, over HTTP/1.1. To read or publish without WebSocket, use /v1/topics/{topic}/records.";
+    SubprotocolUnsupported = "subprotocol_unsupported", 400, NO, NONE, "Subprotocol not supported",
+        "The WebSocket handshake does not offer the subprotocol tidegate.v1, so the two sides would not understand each other.",
+        "Open the connection with it, as in new WebSocket(url, ['tidegate.v1']).";
     ContentTypeMissing = "content_type_missing", 415, NO, NONE, "Content-Type missing",
         "The request has a body and does not say what it is. A guess could store bytes as something they are not.",
         "Send Content-Type: application/json for {\"records\":[...]}, application/x-ndjson for a stream, or the type of the body to publish it as one value.";

@@ -11,6 +11,7 @@
 //! | `fields`, `record_json`, `publish`, `cloudevents` | bodies → record drafts, borrowed |
 //! | `ndjson` | a stream of bytes → lines, in bounded memory |
 //! | `answer` | what a publish is answered |
+//! | `frames/` | what a streaming client sends and is sent |
 //! | `encode`, `page` | record batches → lines, pages and control lines |
 //! | `batch` | a batch as live transports send it, once for all readers |
 //! | `events` | server-sent events |
@@ -25,6 +26,7 @@ mod code_table;
 mod encode;
 mod events;
 mod fields;
+mod frames;
 mod json;
 mod media;
 mod ndjson;
@@ -46,6 +48,13 @@ pub use encode::{As, RecordEncoder};
 pub use events::{
     Closing, EVENT_STREAM, closing_event, hello_event, lost_event, position_event, records_event,
 };
+pub use frames::{
+    ClientFrame, CloseCode, ClosingNotice, Encoding, FrameFault, FrameLimits, GroupOp,
+    HEARTBEAT_FRAME, Hello, MAX_FRAME_NUMBER, MAX_HEAD_BYTES, PROTOCOL, Publish, RequestId, SubId,
+    Subscribe, caught_up_frame, closing_frame, error_frame, hello_frame, lagging_frame, lost_frame,
+    ok_frame, pack, packed_head, parse_frame, pong_frame, position_frame, published_frame,
+    records_head, subscribed_frame, unsubscribed_frame,
+};
 pub use media::{BodyKind, CLOUDEVENT, CLOUDEVENTS_BATCH, JSON, NDJSON, ReadForm, require_json};
 pub use ndjson::{NdjsonSplitter, is_blank};
 pub use page::{
@@ -53,7 +62,7 @@ pub use page::{
 };
 pub use params::parse_time;
 pub use problem::{PROBLEM_JSON, Problem};
-pub use publish::{for_each_record, parse_line, raw_record};
+pub use publish::{for_each_of, for_each_record, parse_line, raw_record};
 pub use queries::{
     OffsetsQuery, PublishQuery, TopicListQuery, no_query, path_partition, path_topic,
 };

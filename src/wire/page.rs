@@ -50,6 +50,7 @@ impl LostNotice {
         }
     }
 
+    /// Writes the members, without braces.
     pub(super) fn members_into(&self, out: &mut Vec<u8>) {
         let mut digits = itoa::Buffer::new();
         out.extend_from_slice(b"\"topic\":");

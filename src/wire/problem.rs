@@ -3,6 +3,7 @@
 
 use super::ErrorCode;
 use crate::{
+    broker::error::{BrokerError, RecordFault},
     domain::{CorruptRecord, CursorError, NameError, PackError, TopicConfigError, TopicDifference},
     engine::EngineError,
 };
@@ -201,6 +202,46 @@ impl From<EngineError> for Problem {
             }
             EngineError::Damaged(_) => Problem::new(C::StorageDamaged, "the store is damaged"),
             EngineError::Closed => Problem::new(C::Closing, "the gateway is shutting down"),
+        }
+    }
+}
+
+impl From<BrokerError> for Problem {
+    fn from(error: BrokerError) -> Problem {
+        use ErrorCode as C;
+        let told = error.to_string();
+        match error {
+            BrokerError::Engine(error) => error.into(),
+            BrokerError::TopicSettings(faults) => Problem::topic_config(&faults),
+            BrokerError::TopicsFull { max } => Problem::new(C::TopicsFull, told).with("max", max),
+            BrokerError::PartitionsFull { max, left } => {
+                Problem::new(C::PartitionsFull, told).with("max", max).with("left", left)
+            }
+            BrokerError::Overloaded(_) => Problem::new(C::TooBusy, told),
+            BrokerError::Record { index, fault } => Problem::from(fault).at_record(index),
+            BrokerError::BatchTooLarge { max } => {
+                Problem::new(C::BatchTooLarge, told).with("max", max)
+            }
+            BrokerError::BatchEmpty => Problem::new(C::BatchEmpty, told),
+            BrokerError::CursorForeign(_) => Problem::new(C::CursorForeign, told),
+            BrokerError::CursorTopicGone(topic) => {
+                Problem::new(C::CursorTopicGone, told).with("topic", topic.as_str())
+            }
+            BrokerError::TooManyKeys { max } => Problem::parameter("key", told).with("max", max),
+            BrokerError::PartitionNeeded { .. } => Problem::conflict(&["from", "partition"], told),
+        }
+    }
+}
+
+impl From<RecordFault> for Problem {
+    fn from(fault: RecordFault) -> Problem {
+        let told = fault.to_string();
+        match fault {
+            RecordFault::Pack(error) => PackError::into(error),
+            RecordFault::PartitionUnknown(partition) => {
+                Problem::new(ErrorCode::PartitionUnknown, told).with("partition", partition.0)
+            }
+            RecordFault::PartitionNotFree => Problem::new(ErrorCode::KeyedTopicPartition, told),
         }
     }
 }

@@ -33,6 +33,14 @@ pub fn for_each_record(
     fields::not_empty(count)
 }
 
+/// As [`for_each_record`], of the list alone: `[...]`.
+pub fn for_each_of(
+    list: &[u8],
+    take: impl FnMut(usize, RecordDraft<'_>) -> Result<(), Problem>,
+) -> Result<usize, Problem> {
+    fields::list::<RecordJson>(list, take)
+}
+
 /// Parses one line of NDJSON, a record, and hands it on. The caller leaves out
 /// blank lines and says which line was refused.
 pub fn parse_line<R>(

@@ -139,13 +139,10 @@ fn topics(params: &mut Params) -> Result<Vec<TopicName>, Problem> {
     Ok(names)
 }
 
-/// How many partitions a query may name.
-const MAX_NAMED_PARTITIONS: usize = 100;
-
 fn partitions(params: &mut Params) -> Result<Option<Vec<PartitionId>>, Problem> {
     let texts = params.all("partition");
-    if texts.len() > MAX_NAMED_PARTITIONS {
-        let (got, max) = (texts.len(), MAX_NAMED_PARTITIONS);
+    if texts.len() > limits::MAX_NAMED_PARTITIONS {
+        let (got, max) = (texts.len(), limits::MAX_NAMED_PARTITIONS);
         let detail = format!("given {got} times, may come {max} times");
         return Err(Problem::parameter("partition", detail));
     }

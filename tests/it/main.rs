@@ -17,3 +17,6 @@ mod reading;
 mod streams;
 mod topics;
 mod util;
+mod ws;
+mod ws_bad;
+mod ws_util;

@@ -79,6 +79,8 @@ pub(super) struct Commit {
     pub(super) merged_bytes: usize,
     /// Packed bytes of the records, before compression.
     pub(super) raw_bytes: u64,
+    /// Postings of some partition are to become a run.
+    pub(super) postings_due: bool,
 }
 
 /// The records of one partition, of all requests of the commit.
@@ -271,6 +273,11 @@ impl<'a> Draft<'a> {
         }
         self.commit.records.begins.push((place, all.base));
         home.keep(&all);
+        if staged.topic.topic.read().config.keyed {
+            let mut postings = home.postings.lock();
+            postings.add(&all).map_err(corrupt)?;
+            self.commit.postings_due |= postings.is_due();
+        }
         self.commit.raw_bytes += all.body.len() as u64;
         head.next = all.end();
         head.last_append = now;

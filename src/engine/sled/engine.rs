@@ -4,7 +4,7 @@
 use super::{
     catalog::TopicState,
     config::SledConfig,
-    keeper,
+    keeper, keyed,
     meters::Meters,
     open::{self, OpenError},
     read,
@@ -318,6 +318,29 @@ impl Engine for SledEngine {
         budget: ReadBudget,
     ) -> Option<ReadChunk> {
         self.find(topic).ok()?.partition(partition).ok()?.read_recent(from, budget)
+    }
+
+    async fn next_with_keys(
+        &self,
+        topic: &Topic,
+        partition: PartitionId,
+        from: Offset,
+        keys: &[Bytes],
+        budget: ReadBudget,
+    ) -> Option<Result<ReadChunk, EngineError>> {
+        if !topic.config.keyed {
+            return None;
+        }
+        let found = async {
+            let state = self.find(topic)?;
+            let keys = keys.to_vec();
+            let _turn = self.turn().await?;
+            self.beside(move |store| {
+                keyed::find(store, state.partition(partition)?, from, &keys, budget)
+            })
+            .await
+        };
+        found.await.transpose()
     }
 
     fn partition(

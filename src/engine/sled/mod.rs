@@ -14,6 +14,7 @@ mod fence;
 mod guard;
 mod idempotency;
 mod keeper;
+mod keyed;
 mod keys;
 mod loss;
 mod marks;
