@@ -80,6 +80,12 @@ impl Server {
         self.address
     }
 
+    /// How many tasks are running, or have just ended.
+    #[must_use]
+    pub fn tasks(&self) -> usize {
+        self.tasks.len()
+    }
+
     /// Waits until something that it cannot do without has failed; for ever if
     /// nothing does.
     pub async fn failed(&self) -> TaskFailed {

@@ -1,10 +1,13 @@
 //! The use-cases as specifications, over the reference engine, under virtual
 //! time where something waits.
 
+mod following;
+mod keys;
 mod losses;
 mod publishing;
 mod reading;
 mod scripted;
+mod sequence;
 mod topics;
 
 use super::*;
@@ -69,10 +72,14 @@ async fn publish(broker: &Arc<Broker>, to: &str, drafts: &[RecordDraft<'_>]) -> 
 }
 
 async fn open(broker: &Arc<Broker>, topics: &[&str], start: StartAt) -> Reader {
+    open_keys(broker, topics, start, &[]).await
+}
+
+async fn open_keys(broker: &Arc<Broker>, topics: &[&str], start: StartAt, keys: &[&str]) -> Reader {
     let topics = topics.iter().map(|t| name(t)).collect();
-    let request =
-        ReadRequest { topics, partitions: None, from: ReadFrom::Start(start), keys: vec![] };
-    Reader::open(broker, request).await.unwrap()
+    let keys = keys.iter().map(|key| key.as_bytes().to_vec().into()).collect();
+    let from = ReadFrom::Start(start);
+    Reader::open(broker, ReadRequest { topics, partitions: None, from, keys }).await.unwrap()
 }
 
 fn budget(records: u32) -> ReadBudget {
@@ -104,6 +111,14 @@ async fn drain(reader: &mut Reader, records: u32) -> Vec<String> {
         lines.push(told(&event));
     }
     lines
+}
+
+/// A broker over a scripted engine whose topic `t` has one partition.
+async fn scripted() -> (Arc<Broker>, Arc<scripted::Scripted>) {
+    let engine = Arc::new(scripted::Scripted::new(clock()));
+    let broker = Broker::new(Arc::clone(&engine) as _, Limits::default(), &Metrics::default());
+    topic(&broker, "t", 1).await;
+    (broker, engine)
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> Option<T> {

@@ -13,6 +13,7 @@ mod publish;
 mod read;
 mod serve;
 mod signals;
+mod subscribe;
 mod topic;
 
 pub use exit::{CliError, EXIT_CODES};
@@ -29,6 +30,7 @@ Examples:
   tidegate publish orders '{\"id\":1}' --key customer-7
   tidegate publish orders --file orders.ndjson --key-field customer.id
   tidegate read orders --from earliest --follow
+  tidegate subscribe orders --key customer-7
 ";
 
 /// How long background work may take to end once a command is done.
@@ -54,6 +56,8 @@ enum Command {
     Publish(publish::PublishArgs),
     /// Read records: from anywhere, to the newest or on as they come.
     Read(read::ReadArgs),
+    /// Subscribe over WebSocket, through lost connections.
+    Subscribe(subscribe::SubscribeArgs),
     /// Verify a data directory that no gateway is using.
     Check(check::CheckArgs),
     /// Measure speed and memory against the least that the machine allows.
@@ -107,6 +111,7 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Topic(args) => interruptible(topic::run(args)).await,
         Command::Publish(args) => interruptible(publish::run(args)).await,
         Command::Read(args) => read::run(args).await,
+        Command::Subscribe(args) => subscribe::run(args).await,
         Command::Check(args) => interruptible(check::run(args)).await,
         Command::Bench(args) => {
             interruptible(async { bench::run(args).await.map_err(CliError::from) }).await

@@ -4,6 +4,7 @@
 
 mod error;
 mod lines;
+mod live;
 pub mod load;
 mod read;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 
 pub use error::{ClientError, Refusal};
 pub use lines::Lines;
+pub use live::{LiveItem, LiveReader, SubscribeRequest};
 pub use read::{ReadRequest, RecordStream, StreamItem};
 
 use crate::domain::TopicName;

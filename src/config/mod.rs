@@ -162,6 +162,13 @@ impl Config {
             );
             found.push(("listen", what));
         }
+        if let Some(origin) = self.http.no_origin() {
+            let what = format!(
+                "{origin:?} is no origin: write https:// or http://, a host, and a port if it is not \
+                 the usual one, without a path"
+            );
+            found.push(("http.cors-origins", what));
+        }
         if self.limits.inflight_bytes < self.limits.body_bytes {
             let what = format!(
                 "{} is less than `limits.body-bytes` ({}): no body of that size would ever be taken",

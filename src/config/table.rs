@@ -37,6 +37,12 @@ pub static SETTINGS: &[Setting] = &[
          on: names in the Host header, separated by commas",
     ),
     setting(
+        "http.cors-origins",
+        Kind::List(|c| &mut c.http.cors_origins),
+        "Origins whose pages may call this gateway from a browser, besides its own, such as \
+         https://app.example, separated by commas",
+    ),
+    setting(
         "http.max-connections",
         Kind::Count(|c| &mut c.http.max_connections, 1, 1_000_000),
         "Connections at once; one more is answered 503 and closed",

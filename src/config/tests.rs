@@ -153,6 +153,12 @@ fn settings_that_contradict_each_other_are_refused() {
         "{found:?}"
     );
     assert!(found[1].starts_with("t.toml:2: `log.filter`"), "{found:?}");
+    for origin in ["*", "app.example", "https://app.example/", "https://", "file://x"] {
+        let found = faults_of_file(&format!("http.cors-origins = [\"{origin}\"]"));
+        assert!(found[0].contains("is no origin"), "{found:?}");
+    }
+    let origins = "http.cors-origins = [\"https://app.example\", \"http://[::1]:3000\"]";
+    assert!(resolve(&Written { file: file(origins), ..Written::default() }).is_ok());
 }
 
 #[test]

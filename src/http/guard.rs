@@ -2,6 +2,7 @@
 //! user's machine. A `Host` that is not ours (a page's own name, pointed at
 //! this machine) and an `Origin` that is not ours are refused.
 
+use super::cors::Cors;
 use crate::wire::{ErrorCode, Problem};
 use axum::http::{HeaderMap, Method, Uri, header};
 use std::net::{IpAddr, SocketAddr};
@@ -12,13 +13,16 @@ pub(super) struct Guard {
     /// Lower case, without a port.
     names: Vec<String>,
     listen: IpAddr,
+    /// Pages of these may do what our own may.
+    pub(super) cors: Cors,
 }
 
 impl Guard {
-    /// `names` besides loopback and the address that is listened on.
-    pub(super) fn new(listen: SocketAddr, names: &[String]) -> Guard {
+    /// `names` besides loopback and the address that is listened on; pages of
+    /// `origins` may call besides our own.
+    pub(super) fn new(listen: SocketAddr, names: &[String], origins: &[String]) -> Guard {
         let names = names.iter().map(|name| plain(host_of(name)).to_ascii_lowercase());
-        Guard { names: names.collect(), listen: listen.ip() }
+        Guard { names: names.collect(), listen: listen.ip(), cors: Cors::new(origins) }
     }
 
     /// `host_refused` or `origin_refused`.
@@ -42,7 +46,7 @@ impl Guard {
         let authority = authority(uri, headers)?;
         for origin in headers.get_all(header::ORIGIN) {
             let origin = origin.to_str().unwrap_or("null");
-            if !same_site(origin, authority) {
+            if !same_site(origin, authority) && !self.cors.lists(origin) {
                 let detail = format!("pages of '{origin}' may not call this gateway");
                 return Err(Problem::new(ErrorCode::OriginRefused, detail));
             }
@@ -113,7 +117,8 @@ mod tests {
 
     fn check(method: Method, host: Option<&str>, origin: Option<&str>) -> Option<ErrorCode> {
         let listen = SocketAddr::from(([192, 0, 2, 7], 8080));
-        let guard = Guard::new(listen, &["Gate.example".to_owned()]);
+        let origins = ["https://App.example".to_owned()];
+        let guard = Guard::new(listen, &["Gate.example".to_owned()], &origins);
         let mut headers = HeaderMap::new();
         for (name, value) in [(header::HOST, host), (header::ORIGIN, origin)] {
             if let Some(value) = value {
@@ -167,8 +172,17 @@ mod tests {
             assert_eq!(check(Method::GET, ours, Some(origin)), None, "{origin}");
         }
         assert_eq!(check(Method::DELETE, ours, Some("http://127.0.0.1:8080")), None);
+        assert_eq!(check(Method::POST, ours, Some("https://app.example")), None);
+        let port = check(Method::POST, ours, Some("https://app.example:444"));
+        assert_eq!(port, Some(ErrorCode::OriginRefused));
         assert_eq!(check(Method::POST, Some("gate.example"), Some("https://gate.example")), None);
         assert_eq!(check(Method::POST, Some("[::1]:80"), Some("http://[::1]")), None);
         assert_eq!(check(Method::POST, ours, None), None);
+        // One that is listed may, and only that very one.
+        assert_eq!(check(Method::POST, ours, Some("https://app.example")), None);
+        for other in ["http://app.example", "https://app.example:8443", "https://b.app.example"] {
+            let refused = Some(ErrorCode::OriginRefused);
+            assert_eq!(check(Method::POST, ours, Some(other)), refused, "{other}");
+        }
     }
 }

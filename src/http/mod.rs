@@ -3,7 +3,7 @@
 //! they decide nothing.
 //!
 //! ```text
-//! listen ─► connection ─► serve ─► router ─► topics | publish, upload | read, stream | ops | pages
+//! listen ─► connection ─► serve ─► router ─► topics | publish, upload | read, stream | ops | pages, sdk
 //!  bounds    time-outs     guard, ids, refusals       extract, body ─► broker ─► wire
 //! ```
 
@@ -11,11 +11,13 @@ mod body;
 mod canned;
 mod config;
 mod connection;
+mod cors;
 mod extract;
 pub mod floor;
 mod guard;
 mod incoming;
 mod listen;
+mod live;
 mod metrics;
 mod openapi;
 mod ops;
@@ -24,8 +26,10 @@ mod problems;
 mod publish;
 mod read;
 mod refusal;
+mod sdk;
 mod serve;
 mod stream;
+mod stream_form;
 mod topics;
 mod upload;
 mod ws;
@@ -90,7 +94,7 @@ impl Site {
         let app = Arc::new(App {
             broker: Arc::clone(sessions.broker()),
             metrics: metrics.clone(),
-            guard: Guard::new(at, &config.allowed_hosts),
+            guard: Guard::new(at, &config.allowed_hosts, &config.cors_origins),
             config,
             shutdown,
             tasks,
@@ -101,6 +105,8 @@ impl Site {
         });
         let router = openapi::routes()
             .merge(pages::routes())
+            .merge(live::routes())
+            .merge(sdk::routes())
             .merge(ws::routes())
             .fallback(refusal::no_route)
             .method_not_allowed_fallback(refusal::no_method)

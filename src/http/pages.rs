@@ -17,6 +17,7 @@ use std::{
 };
 use utoipa_swagger_ui::Config;
 
+const FRAMES: &str = include_str!("../../openapi/tidegate.v1.asyncapi.yaml");
 const STYLE: &str = include_str!("pages/style.css");
 /// Else a browser asks for one, and finds nothing.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
@@ -44,9 +45,9 @@ static SWAGGER: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/", get(home))
         .route("/openapi.json", get(document))
-        .route("/docs", get(|| async { Redirect::permanent("/") }))
+        .route("/docs", get(home))
+        .route("/asyncapi.yaml", get(frames))
         .route("/docs/style.css", get(style))
         .route("/docs/errors", get(errors))
         .route("/docs/errors/{code}", get(error))
@@ -55,7 +56,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/docs/api/{*file}", get(|Path(file): Path<String>| async move { swagger(&file) }))
 }
 
-fn answer(kind: &'static str, policy: &'static str, body: impl Into<Body>) -> Response {
+pub(super) fn answer(kind: &'static str, policy: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     let headers = response.headers_mut();
     let policy_name = header::CONTENT_SECURITY_POLICY;
@@ -78,7 +79,9 @@ fn page(title: &str, body: &str) -> Response {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title} – tidegate</title>\n<link rel=\"icon\" href=\"{ICON}\">\n\
          <link rel=\"stylesheet\" href=\"/docs/style.css\">\n\
-         </head>\n<body>\n<header><a href=\"/\">tidegate</a></header>\n<main>\n{body}\n</main>\n\
+         </head>\n<body>\n<header><a href=\"/\">tidegate</a><nav><a href=\"/\">Live</a>\
+         <a href=\"/docs\">Docs</a><a href=\"/docs/api/\">API</a></nav></header>\n\
+         <main>\n{body}\n</main>\n\
          </body>\n</html>\n"
     );
     answer("text/html; charset=utf-8", PAGE_POLICY, html)
@@ -119,6 +122,11 @@ async fn style() -> Response {
 
 async fn document() -> Response {
     answer("application/json", PAGE_POLICY, DOCUMENT.as_str())
+}
+
+/// The frames of the WebSocket, as AsyncAPI.
+async fn frames() -> Response {
+    answer("application/yaml", PAGE_POLICY, FRAMES)
 }
 
 /// With the address that the reader came by in the lines to try.

@@ -3,11 +3,12 @@
 
 use super::{
     App,
-    extract::{Pairs, TopicPath, accept},
+    extract::{Pairs, TopicPath, accept, text_header},
     json,
     problems::problems_of,
     refusal::Refusal,
     stream,
+    stream_form::{Events, Lines},
 };
 use crate::{
     broker::{ReadEvent, ReadFrom, ReadRequest, Reader},
@@ -20,17 +21,21 @@ use crate::{
 };
 use axum::{
     extract::{Request, State},
-    http::StatusCode,
+    http::{HeaderMap, HeaderName, StatusCode},
     response::Response,
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// How long a page may wait for memory before it is refused.
 const ROOM_WAIT: Duration = Duration::from_secs(5);
 /// What one read adds to a page, so that other requests get their turn.
 const STEP_BYTES: usize = 256 << 10;
+/// Steps that a page of some keys looks for its records; each is about 1 MiB of
+/// the log. Then it is answered as it is, and its cursor goes on.
+const MAX_STEPS: u32 = 16;
 
 problems_of!(ReadProblems: TopicNameInvalid, TopicUnknown, PartitionUnknown, OffsetOutOfRange,
     CursorDamaged, CursorForeign, CursorTopicGone, TimestampInvalid, ParameterUnknown,
@@ -56,7 +61,10 @@ pub(super) enum ValueForm {
 /// `Accept: application/json` (the default) answers one page and the cursor for the next;
 /// with `wait_ms` it waits for a first record. `application/x-ndjson` streams one record a
 /// line up to the tail, or on and on with `follow=true`; lines with an `op` are control
-/// lines, and a stream without a final `end` or `error` was cut.
+/// lines, and a stream without a final `end` or `error` was cut. `text/event-stream` sends
+/// server-sent events on and on: `hello`, `position`, `records` (one partition's batch),
+/// `lost` and, before every end by the gateway, `closing`; an event's `id` is the cursor
+/// after it.
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/records", tag = "reading",
     params(
@@ -64,15 +72,18 @@ pub(super) enum ValueForm {
         ("from" = Option<String>, Query, description = "`earliest` (the default), `latest`, `last:N` (of each partition), `offset:N` (with one `partition`) or `time:<RFC 3339 or ms>`.", pattern = "^(earliest|latest|last:[1-9][0-9]{0,18}|offset:[0-9]{1,19}|time:.+)$", example = "last:10"),
         ("cursor" = Option<String>, Query, description = "Where an earlier read ended; instead of `from`."),
         ("partition" = Option<Vec<u32>>, Query, description = "Only these partitions; may repeat."),
-        ("limit" = Option<u64>, Query, description = "Records: of a page 1 to 10000, 500 if left out; of a stream any number.", minimum = 1),
+        ("key" = Option<Vec<String>>, Query, description = "Only records with one of these keys, each given as text; may repeat, up to 100 times. A page then looks through a bounded part of the log: go on by its cursor while `at_tail` is false."),
+        ("limit" = Option<u64>, Query, description = "Records: of a page 1 to 10000, 500 if left out; of NDJSON any number.", minimum = 1),
         ("max_bytes" = Option<u32>, Query, description = "Bytes of records of a page, 1 MiB if left out. One record comes in any case.", minimum = 1, maximum = 16_777_216),
         ("wait_ms" = Option<u32>, Query, description = "How long a page waits for a first record.", maximum = 55000),
-        ("follow" = Option<bool>, Query, description = "Whether a stream goes on at the tail."),
+        ("follow" = Option<bool>, Query, description = "Whether NDJSON goes on at the tail; events always do."),
+        ("Last-Event-ID" = Option<String>, Header, description = "Of a stream of events: the `id` of the last event that was taken, which browsers send by themselves. It beats `cursor`, which then beats `from`."),
         ("as" = Option<ValueForm>, Query, description = "The form of values; `auto`, as published, if left out."),
     ),
     responses(
         (status = 200, description = "Records.", content(
             (ReadPage = "application/json"),
+            (String = "text/event-stream", example = "id: AQEGb3JkZXJz\nevent: records\ndata: {\"topic\":\"orders\",\"partition\":0,\"epoch\":0,\"next\":6,\"records\":[{\"partition\":0,\"offset\":5,\"timestamp\":1700000000000,\"headers\":[],\"value\":{\"n\":1}}]}\n\n"),
             (String = "application/x-ndjson", example = "{\"partition\":0,\"offset\":5,\"timestamp\":1700000000000,\"headers\":[],\"value\":{\"n\":1}}\n{\"op\":\"end\",\"cursor\":\"AQEGb3JkZXJz\",\"records\":1}\n"),
         )),
         ReadProblems,
@@ -85,7 +96,8 @@ pub(super) async fn read_topic(
     request: Request,
 ) -> Result<Response, Refusal> {
     let form = ReadForm::of(accept(request.headers()).as_deref())?;
-    let mut query = ReadQuery::parse(pairs, ReadRoute::OneTopic, form)?;
+    let last = last_event(request.headers(), form)?;
+    let mut query = ReadQuery::parse(pairs, ReadRoute::OneTopic, form, last)?;
     query.topics = vec![name];
     answer(app, query, form, false).await
 }
@@ -100,16 +112,19 @@ pub(super) async fn read_topic(
         ("from" = Option<String>, Query, description = "`earliest` (the default), `latest`, `last:N` (of each partition) or `time:<RFC 3339 or ms>`.", pattern = "^(earliest|latest|last:[1-9][0-9]{0,18}|offset:[0-9]{1,19}|time:.+)$", example = "last:10"),
         ("cursor" = Option<String>, Query, description = "Where an earlier read of the same topics ended; instead of `from`."),
         ("partition" = Option<Vec<u32>>, Query, description = "Only these partitions of each; may repeat."),
-        ("limit" = Option<u64>, Query, description = "Records: of a page 1 to 10000, 500 if left out; of a stream any number.", minimum = 1),
+        ("key" = Option<Vec<String>>, Query, description = "Only records with one of these keys, each given as text; may repeat, up to 100 times. A page then looks through a bounded part of the log: go on by its cursor while `at_tail` is false."),
+        ("limit" = Option<u64>, Query, description = "Records: of a page 1 to 10000, 500 if left out; of NDJSON any number.", minimum = 1),
         ("max_bytes" = Option<u32>, Query, description = "Bytes of records of a page, 1 MiB if left out. One record comes in any case.", minimum = 1, maximum = 16_777_216),
         ("wait_ms" = Option<u32>, Query, description = "How long a page waits for a first record.", maximum = 55000),
-        ("follow" = Option<bool>, Query, description = "Whether a stream goes on at the tail."),
+        ("follow" = Option<bool>, Query, description = "Whether NDJSON goes on at the tail; events always do."),
+        ("Last-Event-ID" = Option<String>, Header, description = "Of a stream of events: the `id` of the last event that was taken, which browsers send by themselves. It beats `cursor`, which then beats `from`."),
         ("as" = Option<ValueForm>, Query, description = "The form of values; `auto`, as published, if left out."),
     ),
     responses(
         (status = 200, description = "Records.", content(
             (ReadPage = "application/json"),
             (String = "application/x-ndjson"),
+            (String = "text/event-stream"),
         )),
         ReadProblems,
     )
@@ -120,8 +135,17 @@ pub(super) async fn read_topics(
     request: Request,
 ) -> Result<Response, Refusal> {
     let form = ReadForm::of(accept(request.headers()).as_deref())?;
-    let query = ReadQuery::parse(pairs, ReadRoute::ManyTopics, form)?;
+    let last = last_event(request.headers(), form)?;
+    let query = ReadQuery::parse(pairs, ReadRoute::ManyTopics, form, last)?;
     answer(app, query, form, true).await
+}
+
+/// Where a browser says that it was, of a stream of events.
+fn last_event(headers: &HeaderMap, form: ReadForm) -> Result<Option<&str>, Refusal> {
+    match form {
+        ReadForm::Events => Ok(text_header(headers, LAST_EVENT_ID, ErrorCode::CursorDamaged)?),
+        ReadForm::Page | ReadForm::Stream => Ok(None),
+    }
 }
 
 async fn answer(
@@ -132,7 +156,8 @@ async fn answer(
 ) -> Result<Response, Refusal> {
     let reader = open(&app, &query).await?;
     match form {
-        ReadForm::Stream => Ok(stream::stream(&app, reader, &query, named)),
+        ReadForm::Stream => Ok(stream::stream(&app, reader, &query, Lines::new(query.as_, named))),
+        ReadForm::Events => Ok(stream::stream(&app, reader, &query, Events::new(query.as_))),
         ReadForm::Page => Page::new(&app, reader, &query, named).answer().await,
     }
 }
@@ -144,7 +169,8 @@ async fn open(app: &App, query: &ReadQuery) -> Result<Reader, Refusal> {
         ReadStart::At(start) => ReadFrom::Start(*start),
         ReadStart::Cursor(cursor) => ReadFrom::Cursor(cursor.clone()),
     };
-    Ok(Reader::open(&app.broker, ReadRequest { topics, partitions, from, keys: vec![] }).await?)
+    let keys = query.keys.clone();
+    Ok(Reader::open(&app.broker, ReadRequest { topics, partitions, from, keys }).await?)
 }
 
 struct Page<'a> {
@@ -155,6 +181,8 @@ struct Page<'a> {
     left: ReadBudget,
     deadline: Instant,
     at_tail: bool,
+    /// Steps that found nothing for it.
+    skipped: u32,
 }
 
 impl Page<'_> {
@@ -168,6 +196,7 @@ impl Page<'_> {
             left: ReadBudget { records, bytes: query.max_bytes as usize },
             deadline: Instant::now() + Duration::from_millis(query.wait_ms.into()),
             at_tail: false,
+            skipped: 0,
         }
     }
 
@@ -175,7 +204,8 @@ impl Page<'_> {
         let room = loop {
             let room = room(self.app, self.left.bytes).await?;
             self.fill().await?;
-            if self.writer.records() > 0 || !self.lost.is_empty() || !self.wait().await {
+            let looked = self.skipped >= MAX_STEPS;
+            if self.writer.records() > 0 || !self.lost.is_empty() || looked || !self.wait().await {
                 break room;
             }
         };
@@ -209,7 +239,7 @@ impl Page<'_> {
                 }
                 Some(event) => self.take(event)?,
             }
-            if self.left.records == 0 || self.left.bytes == 0 {
+            if self.left.records == 0 || self.left.bytes == 0 || self.skipped >= MAX_STEPS {
                 return Ok(());
             }
             tokio::task::yield_now().await;
@@ -229,7 +259,8 @@ impl Page<'_> {
             ReadEvent::Lost { topic, partition, range } => {
                 self.lost.push(LostNotice::new(&topic.name, partition, range));
             }
-            ReadEvent::Full | ReadEvent::Skipped => {}
+            ReadEvent::Skipped => self.skipped += 1,
+            ReadEvent::Full => {}
         }
         Ok(())
     }

@@ -110,6 +110,7 @@ pub(super) async fn serve_request(
     let id = site.app.ids.of(request.headers());
     let (method, path) = (request.method().clone(), request.uri().clone());
     let span = tracing::debug_span!("request", id = id.to_str().unwrap_or("-"));
+    let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response = guarded(&site, request).instrument(span).await;
     if let Some(refusal) = response.extensions_mut().remove::<Box<Refusal>>() {
         response = written(response, *refusal, &method, path.path(), &id);
@@ -118,6 +119,7 @@ pub(super) async fn serve_request(
     let status = response.status();
     site.app.http.answered(Kind::of(&method, path.path()), status, took);
     tracing::debug!(%method, %path, status = status.as_u16(), ?took, ?id, "answered");
+    site.app.guard.cors.allow(origin, response.headers_mut());
     response.headers_mut().insert(REQUEST_ID, id);
     Ok(response.map(|body| Answer { body, _serving: serving }))
 }
@@ -129,6 +131,9 @@ async fn guarded(site: &Site, request: Request<Incoming>) -> Response<Body> {
     let body = RequestBody::new(body, &parts.headers, &site.app.tasks);
     if let Err(problem) = checked {
         return Refusal::from(problem).into_response();
+    }
+    if let Some(answer) = site.app.guard.cors.preflight(&parts.method, &parts.headers) {
+        return answer;
     }
     let mut router = site.router.clone();
     let answer = router.call(Request::from_parts(parts, Body::new(body)));

@@ -1,16 +1,17 @@
-//! Reading as a stream of NDJSON: to the tail, or on and on. A task encodes a
-//! few pieces ahead of what the client takes, and no more.
+//! Reading as a stream, of NDJSON or of events: to the tail, or on and on. A
+//! task encodes a few pieces ahead of what the client takes, and no more.
 
 use super::{
     App,
     read::{held, kib},
     refusal::Refusal,
+    stream_form::{HEARTBEAT, Part, StreamForm},
 };
 use crate::{
     broker::{ReadEvent, Reader},
     engine::ReadBudget,
     runtime::{Phase, ShutdownToken, TaskKind},
-    wire::{self, ErrorCode, LostNotice, NDJSON, Problem, ReadQuery, RecordEncoder},
+    wire::{ErrorCode, LostNotice, Problem, ReadQuery},
 };
 use axum::{
     body::Body,
@@ -35,20 +36,12 @@ const FIRST_READ_BYTES: usize = 16 << 10;
 const READ_BYTES: usize = 256 << 10;
 /// A piece beyond this is counted as memory that the gateway has to spare.
 const LARGE_PIECE_BYTES: usize = 1 << 20;
-/// A cursor is told at least every so many bytes.
-const CURSOR_BYTES: usize = 1 << 20;
-/// At the tail a cursor is told this long after records, so that single records
-/// do not each bring one.
-const CURSOR_AFTER: Duration = Duration::from_secs(1);
-/// And when nothing comes: proxies cut what is silent for 30 s and more.
-const HEARTBEAT: Duration = Duration::from_secs(25);
-
-/// The answer that streams what `reader` comes to.
-pub(super) fn stream(
+/// The answer that streams what `reader` comes to, in `form`.
+pub(super) fn stream<F: StreamForm>(
     app: &Arc<App>,
     mut reader: Reader,
     query: &ReadQuery,
-    named: bool,
+    form: F,
 ) -> Response {
     if !query.follow {
         reader.stop_at_tail();
@@ -56,14 +49,12 @@ pub(super) fn stream(
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
     let producer = Producer {
         reader,
-        encoder: RecordEncoder::new(query.as_),
-        named,
+        form,
         follow: query.follow,
         left: query.limit.unwrap_or(u64::MAX),
         sender,
         out: vec![],
         records: 0,
-        since_cursor: 0,
         told: Instant::now(),
         draining: app.shutdown.token(Phase::Draining),
         room: Arc::clone(&app.answer_room),
@@ -75,26 +66,23 @@ pub(super) fn stream(
     });
     let mut response = Response::new(Body::from_stream(pieces));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(NDJSON));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(F::MEDIA));
     // Proxies are not to hold back or to pack what is to come at once.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }
 
-struct Producer {
+struct Producer<F> {
     reader: Reader,
-    encoder: RecordEncoder,
-    named: bool,
+    form: F,
     follow: bool,
     /// Records that may still come.
     left: u64,
     sender: mpsc::Sender<Bytes>,
-    /// Lines that were not sent yet.
+    /// What was not sent yet.
     out: Vec<u8>,
     records: u64,
-    /// Bytes of records since a cursor was told.
-    since_cursor: usize,
     /// When a cursor was told.
     told: Instant,
     draining: ShutdownToken,
@@ -115,17 +103,20 @@ impl<E: Into<Refusal>> From<E> for Cut {
     }
 }
 
-impl Producer {
+impl<F: StreamForm> Producer<F> {
     async fn run(mut self) {
         match self.produce().await {
-            Ok(()) => wire::end_line(&mut self.out, &self.reader.cursor().encode(), self.records),
+            Ok(()) => {
+                let cursor = self.reader.cursor().encode();
+                self.form.end(&mut self.out, &cursor, self.records);
+            }
             Err(Cut::Gone) => return,
             Err(Cut::Failed(refusal)) => {
                 if let Some(cause) = &refusal.cause {
                     tracing::warn!(code = %refusal.problem.code, %cause, "a stream failed");
                 }
                 let cursor = self.reader.cursor().encode();
-                wire::error_line(&mut self.out, &refusal.problem, Some(&cursor));
+                self.form.failed(&mut self.out, &refusal.problem, &cursor);
             }
         }
         // The last piece: a client that is gone does not miss it.
@@ -134,7 +125,7 @@ impl Producer {
 
     async fn produce(&mut self) -> Result<(), Cut> {
         // Where it begins, also when nothing comes for long.
-        self.tell_cursor();
+        self.form.opening(&mut self.out, &self.reader.cursor().encode());
         let mut bytes = FIRST_READ_BYTES;
         while self.left > 0 {
             let records = u32::try_from(self.left).unwrap_or(u32::MAX);
@@ -153,44 +144,41 @@ impl Producer {
     }
 
     async fn take(&mut self, event: ReadEvent) -> Result<(), Cut> {
-        match event {
-            ReadEvent::Records { topic, partition, batches, .. } => {
-                let name = self.named.then_some(&topic.name);
-                for shared in &batches {
-                    let batch = &shared.batch;
-                    let before = self.out.len();
-                    self.encoder.lines_into(&mut self.out, name, partition, batch)?;
-                    self.records += u64::from(batch.count);
-                    self.left = self.left.saturating_sub(batch.count.into());
-                    self.since_cursor += self.out.len() - before;
-                    // Not in the middle of what the reader answered at once: a
-                    // cursor speaks of all of it.
-                    if self.out.len() >= PIECE_BYTES {
-                        self.flush().await?;
-                    }
-                }
-                if self.since_cursor >= CURSOR_BYTES {
-                    self.tell_cursor();
+        if let Some(part) = Part::of(&event) {
+            for (n, shared) in part.batches.iter().enumerate() {
+                self.form.batch(&mut self.out, &self.reader, &part, n)?;
+                self.records += u64::from(shared.batch.count);
+                self.left = self.left.saturating_sub(shared.batch.count.into());
+                if self.out.len() >= PIECE_BYTES {
+                    self.flush().await?;
                 }
             }
-            ReadEvent::Lost { topic, partition, range } => {
-                wire::lost_line(&mut self.out, &LostNotice::new(&topic.name, partition, range));
+            // Not in the middle of what the reader answered at once: a cursor
+            // speaks of all of it.
+            if self.form.wants_cursor() {
+                self.tell_cursor();
             }
-            ReadEvent::Full | ReadEvent::Skipped => {}
+        } else if let ReadEvent::Lost { topic, partition, range } = &event {
+            let notice = LostNotice::new(&topic.name, *partition, *range);
+            self.form.lost(&mut self.out, &self.reader, &notice);
+        } else if self.told + HEARTBEAT <= Instant::now() {
+            // Much was looked through that is not for this reader.
+            self.tell_cursor();
+            self.flush().await?;
+        } else {
+            tokio::task::yield_now().await;
         }
         Ok(())
     }
 
     fn tell_cursor(&mut self) {
-        wire::cursor_line(&mut self.out, &self.reader.cursor().encode());
-        self.since_cursor = 0;
+        self.form.cursor(&mut self.out, &self.reader.cursor().encode());
         self.told = Instant::now();
     }
 
     /// Sends all that there is, and waits for more.
     async fn wait_at_tail(&mut self) -> Result<(), Cut> {
-        let patience = if self.since_cursor > 0 { CURSOR_AFTER } else { HEARTBEAT };
-        let due = self.told + patience;
+        let due = self.told + self.form.patience();
         if Instant::now() >= due {
             self.tell_cursor();
         }

@@ -60,7 +60,9 @@ impl Tasks {
     /// How many are running, or have just ended.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.set.lock().len()
+        let mut set = self.0.set.lock();
+        while set.try_join_next().is_some() {}
+        set.len()
     }
 
     /// Whether none is running.

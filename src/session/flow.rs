@@ -33,8 +33,9 @@ impl Session {
         let mut sent = 0;
         loop {
             let before = sent;
-            sent += self.put_answers(out);
+            // A subscription's answer comes before its records.
             sent += self.finish_requests(cx);
+            sent += self.put_answers(out);
             if self.ending.is_some() {
                 sent += self.put_closing(out);
             } else if !out.is_full() {
@@ -173,13 +174,17 @@ impl Session {
         let Some(sub) = self.subs.get_mut(&id) else { return 0 };
         match outcome {
             Outcome::Woken(reader) => {
-                let now = Instant::now();
-                let due = sub.place.due(now, self.host.config.heartbeat);
                 // What woke it is read at hand, if it is.
                 sub.put_woken(reader);
-                let told = if due { self.tell_place(id, now, out) } else { 0 };
                 self.enqueue(id);
-                told
+                0
+            }
+            Outcome::Recalled(reader) => {
+                let now = Instant::now();
+                let due = sub.place.due(now, self.host.config.heartbeat);
+                sub.put_woken(reader);
+                self.enqueue(id);
+                if due { self.tell_place(id, now, out) } else { 0 }
             }
             Outcome::Read(reader, event) => {
                 if self.reading == Some((id, serial)) {

@@ -22,11 +22,15 @@ use tokio_util::sync::ReusableBoxFuture;
 const FIRST_READ_BYTES: usize = 16 << 10;
 /// What a read takes once it runs.
 const READ_BYTES: usize = 256 << 10;
+/// And how many records: the smallest are ten times as large in a frame.
+const READ_RECORDS: u64 = 2_048;
 
 /// What a reader comes back with.
 pub(super) enum Outcome {
-    /// There may be something to read; or the wait was ended.
+    /// There may be something to read.
     Woken(Reader),
+    /// The wait was ended.
+    Recalled(Reader),
     /// A read that took its time.
     Read(Reader, Result<Option<ReadEvent>, BrokerError>),
 }
@@ -119,7 +123,7 @@ impl Sub {
     }
 
     fn budget(&mut self) -> ReadBudget {
-        let records = self.credit.map_or(u32::MAX, |credit| credit.min(u32::MAX.into()) as u32);
+        let records = self.credit.unwrap_or(READ_RECORDS).min(READ_RECORDS) as u32;
         let bytes = self.bytes;
         self.bytes = READ_BYTES.min(bytes * 4);
         ReadBudget { records, bytes }
@@ -161,7 +165,7 @@ impl Sub {
                 });
                 tokio::select! {
                     biased;
-                    () = recalled => {}
+                    () = recalled => return Outcome::Recalled(reader),
                     () = reader.wait() => {}
                 }
                 Outcome::Woken(reader)

@@ -96,7 +96,7 @@ error_codes! {
         "See the API reference under /docs/api for the types that this call takes.";
     NotAcceptable = "not_acceptable", 406, NO, NONE, "No acceptable form",
         "The Accept header allows none of the forms in which this call can answer.",
-        "Accept application/json for a page, or application/x-ndjson for a stream. Without an Accept header a page is sent.";
+        "Accept application/json for a page, application/x-ndjson for a stream, or text/event-stream for server-sent events. Without an Accept header a page is sent.";
     BodyTooLarge = "body_too_large", 413, NO, NONE, "Body too large",
         "The body is larger than the gateway takes in one piece. Nothing of it was stored.",
         "Send fewer records at a time, or stream them as application/x-ndjson, which may be of any length.";
@@ -150,7 +150,7 @@ error_codes! {
         "Have a CloudEvents SDK write the event, or compare it with the specification. The detail names the attribute.";
     OriginRefused = "origin_refused", 403, NO, NONE, "Origin not allowed",
         "A browser sent this request for a page of an origin that the gateway does not trust. Without this check any web page could publish to a gateway on your own machine.",
-        "Call the gateway from a page that it serves itself, or from a program that is no browser: those send no Origin header. Pages of other origins are not let in.";
+        "Call the gateway from a page that it serves itself, or from a program that is no browser: those send no Origin header. The operator can let in pages of other origins with the setting http.cors-origins.";
     HostRefused = "host_refused", 403, NO, NONE, "Host not allowed",
         "The Host header names a host that this gateway does not answer for. This stops pages that point a name of their own at your machine.",
         "Call the gateway by its address, or have the operator add the name to the allowed hosts.";

@@ -1,7 +1,7 @@
 //! Which form a body has, by its `Content-Type`, and in which form to answer,
 //! by `Accept`.
 
-use super::{ErrorCode, Problem};
+use super::{ErrorCode, Problem, events::EVENT_STREAM};
 
 /// Media type of a publish of several records, and of a page.
 pub const JSON: &str = "application/json";
@@ -91,6 +91,8 @@ pub enum ReadForm {
     Page,
     /// One record per line, to the tail or beyond.
     Stream,
+    /// Server-sent events, on and on.
+    Events,
 }
 
 impl ReadForm {
@@ -104,6 +106,7 @@ impl ReadForm {
             let form = match parts.next().unwrap_or("").to_ascii_lowercase().as_str() {
                 "*/*" | "application/*" | JSON => ReadForm::Page,
                 NDJSON | "application/ndjson" | "application/jsonl" => ReadForm::Stream,
+                EVENT_STREAM => ReadForm::Events,
                 _ => continue,
             };
             let weight = parts.find_map(quality).unwrap_or(1_000);
@@ -111,7 +114,7 @@ impl ReadForm {
                 best = Some((weight, form));
             }
         }
-        let detail = || format!("this call answers {JSON} or {NDJSON}");
+        let detail = || format!("this call answers {JSON}, {NDJSON} or {EVENT_STREAM}");
         best.map(|(_, form)| form).ok_or_else(|| Problem::new(ErrorCode::NotAcceptable, detail()))
     }
 
@@ -120,7 +123,7 @@ impl ReadForm {
     pub fn require_json(accept: Option<&str>) -> Result<(), Problem> {
         match ReadForm::of(accept) {
             Ok(ReadForm::Page) => Ok(()),
-            Ok(ReadForm::Stream) | Err(_) => {
+            Ok(ReadForm::Stream | ReadForm::Events) | Err(_) => {
                 let detail = format!("this call answers {JSON}");
                 Err(Problem::new(ErrorCode::NotAcceptable, detail))
             }
@@ -245,6 +248,8 @@ mod tests {
             (Some("application/x-ndjson, application/json"), ReadForm::Stream),
             (Some("application/x-ndjson;q=0.1, application/json"), ReadForm::Page),
             (Some("text/html, application/json;q=0.9"), ReadForm::Page),
+            (Some("text/event-stream"), ReadForm::Events),
+            (Some("text/event-stream, */*;q=0.1"), ReadForm::Events),
         ] {
             assert_eq!(ReadForm::of(accept), Ok(form), "{accept:?}");
         }

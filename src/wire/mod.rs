@@ -14,6 +14,7 @@
 //! | `frames/` | what a streaming client sends and is sent |
 //! | `encode`, `page` | record batches → lines, pages and control lines |
 //! | `batch` | a batch as live transports send it, once for all readers |
+//! | `events` | server-sent events |
 //! | `topics` | bodies about topics |
 //! | `shapes` | what is written by hand, as types for the OpenAPI document and for clients |
 
@@ -23,6 +24,7 @@ mod cloudevents;
 mod code;
 mod code_table;
 mod encode;
+mod events;
 mod fields;
 mod frames;
 mod json;
@@ -43,6 +45,9 @@ pub use batch::BatchEncoder;
 pub use cloudevents::{binary_event, event, events};
 pub use code::{ErrorCode, Help};
 pub use encode::{As, RecordEncoder};
+pub use events::{
+    Closing, EVENT_STREAM, closing_event, hello_event, lost_event, position_event, records_event,
+};
 pub use frames::{
     ClientFrame, CloseCode, ClosingNotice, Encoding, FrameFault, FrameLimits, GroupOp,
     HEARTBEAT_FRAME, Hello, MAX_FRAME_NUMBER, MAX_HEAD_BYTES, PROTOCOL, Publish, RequestId, SubId,

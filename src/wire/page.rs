@@ -75,7 +75,7 @@ fn reason(reason: LostReason) -> &'static str {
 }
 
 /// A comma, a name and a colon.
-fn member_into(out: &mut Vec<u8>, name: &str) {
+pub(super) fn member_into(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");

@@ -6,6 +6,7 @@ use super::{
     params::{Params, number, parse_time, topic},
 };
 use crate::domain::{Cursor, Offset, PartitionId, StartAt, TopicName, limits};
+use bytes::Bytes;
 
 /// Which of the two addresses is read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct ReadQuery {
     pub start: ReadStart,
     /// The partitions to read of each topic, each once; `None` = all.
     pub partitions: Option<Vec<PartitionId>>,
+    /// Only records with one of these keys, each once; empty = all.
+    pub keys: Vec<Bytes>,
     /// Records: of a page at most [`limits::MAX_PAGE_RECORDS`], its default
     /// filled in; of a stream any number, `None` = all.
     pub limit: Option<u64>,
@@ -49,17 +52,30 @@ pub struct ReadQuery {
 }
 
 const ONE_TOPIC: &[&str] =
-    &["from", "cursor", "partition", "limit", "max_bytes", "wait_ms", "follow", "as"];
-const MANY_TOPICS: &[&str] =
-    &["topic", "from", "cursor", "partition", "limit", "max_bytes", "wait_ms", "follow", "as"];
+    &["from", "cursor", "partition", "key", "limit", "max_bytes", "wait_ms", "follow", "as"];
+const MANY_TOPICS: &[&str] = &[
+    "topic",
+    "from",
+    "cursor",
+    "partition",
+    "key",
+    "limit",
+    "max_bytes",
+    "wait_ms",
+    "follow",
+    "as",
+];
 
 impl ReadQuery {
-    /// Parses the decoded pairs of a query. Refuses unknown and repeated
+    /// Parses the decoded pairs of a query. `last_event` is the header
+    /// `Last-Event-ID`, by which a browser goes on with a stream of events: it
+    /// beats `cursor`, which then beats `from`. Refuses unknown and repeated
     /// parameters, values out of bounds and what excludes each other.
     pub fn parse(
         pairs: impl IntoIterator<Item = (String, String)>,
         route: ReadRoute,
         form: ReadForm,
+        last_event: Option<&str>,
     ) -> Result<ReadQuery, Problem> {
         let mut params = Params::new(pairs);
         let (topics, known) = match route {
@@ -68,9 +84,10 @@ impl ReadQuery {
         };
         let (from, cursor) = (params.one("from")?, params.one("cursor")?);
         let partitions = partitions(&mut params)?;
+        let keys = keys(&mut params)?;
         let limit = match form {
             ReadForm::Page => params.number("limit", 1, limits::MAX_PAGE_RECORDS.into())?,
-            ReadForm::Stream => params.number("limit", 1, u64::MAX)?,
+            ReadForm::Stream | ReadForm::Events => params.number("limit", 1, u64::MAX)?,
         };
         let max_bytes = params.number("max_bytes", 1, limits::MAX_PAGE_BYTES)?;
         let wait_ms = params.number("wait_ms", 0, limits::MAX_WAIT_MS)?;
@@ -78,8 +95,12 @@ impl ReadQuery {
         let as_ = params.one("as")?.map_or(Ok(As::Auto), |text| As::parse(&text))?;
         params.finish(known)?;
 
-        only_for_the_form(form, follow, max_bytes, wait_ms)?;
-        let start = start(from, cursor)?;
+        only_for_the_form(form, (follow, limit), max_bytes, wait_ms)?;
+        let start = match (form, last_event.filter(|id| !id.is_empty()), cursor) {
+            (ReadForm::Events, Some(id), _) => start(None, Some(id.to_owned()))?,
+            (ReadForm::Events, None, Some(cursor)) => start(None, Some(cursor))?,
+            (_, _, cursor) => start(from, cursor)?,
+        };
         if let ReadStart::At(StartAt::Offset(_)) = start {
             one_partition(&topics, partitions.as_deref())?;
         }
@@ -87,13 +108,14 @@ impl ReadQuery {
             topics,
             start,
             partitions,
+            keys,
             limit: match form {
                 ReadForm::Page => Some(limit.unwrap_or(limits::DEFAULT_PAGE_RECORDS.into())),
-                ReadForm::Stream => limit,
+                ReadForm::Stream | ReadForm::Events => limit,
             },
             max_bytes: max_bytes.unwrap_or(limits::DEFAULT_PAGE_BYTES),
             wait_ms: wait_ms.unwrap_or(0),
-            follow,
+            follow: follow || form == ReadForm::Events,
             as_,
         })
     }
@@ -135,27 +157,57 @@ fn partitions(params: &mut Params) -> Result<Option<Vec<PartitionId>>, Problem> 
     Ok((!ids.is_empty()).then_some(ids))
 }
 
+/// The keys are texts; their bytes are the keys. One may be empty.
+fn keys(params: &mut Params) -> Result<Vec<Bytes>, Problem> {
+    let texts = params.all("key");
+    if texts.len() > limits::MAX_READ_KEYS {
+        let (got, max) = (texts.len(), limits::MAX_READ_KEYS);
+        let detail = format!("given {got} times, may come {max} times");
+        return Err(Problem::parameter("key", detail));
+    }
+    let mut keys: Vec<Bytes> = Vec::with_capacity(texts.len());
+    for text in texts {
+        if text.len() > limits::MAX_KEY_BYTES {
+            let (got, max) = (text.len(), limits::MAX_KEY_BYTES);
+            let detail = format!("a key of {got} bytes; none has more than {max}");
+            return Err(Problem::parameter("key", detail));
+        }
+        let key = Bytes::from(text);
+        if keys.contains(&key) {
+            return Err(Problem::parameter("key", "one key is named twice"));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
 /// A stream has no end to wait for and is not cut by bytes; a page ends.
 fn only_for_the_form(
     form: ReadForm,
-    follow: bool,
+    (follow, limit): (bool, Option<u64>),
     max_bytes: Option<u32>,
     wait_ms: Option<u32>,
 ) -> Result<(), Problem> {
     match form {
         ReadForm::Page if follow => {
-            let detail = "follow=true needs a stream: Accept: application/x-ndjson";
+            let detail =
+                "follow=true needs a stream: Accept: application/x-ndjson or text/event-stream";
             Err(Problem::conflict(&["follow"], detail))
         }
-        ReadForm::Stream if max_bytes.is_some() => {
+        // A browser would come back for more by itself.
+        ReadForm::Events if limit.is_some() => {
+            let detail = "limit is for pages and NDJSON; events come on and on";
+            Err(Problem::conflict(&["limit"], detail))
+        }
+        ReadForm::Stream | ReadForm::Events if max_bytes.is_some() => {
             let detail = "max_bytes is for pages; a stream comes as fast as it is read";
             Err(Problem::conflict(&["max_bytes"], detail))
         }
-        ReadForm::Stream if wait_ms.is_some() => {
+        ReadForm::Stream | ReadForm::Events if wait_ms.is_some() => {
             let detail = "wait_ms is for pages; a stream goes on with follow=true";
             Err(Problem::conflict(&["wait_ms"], detail))
         }
-        ReadForm::Page | ReadForm::Stream => Ok(()),
+        ReadForm::Page | ReadForm::Stream | ReadForm::Events => Ok(()),
     }
 }
 
@@ -208,7 +260,7 @@ mod tests {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             (name.to_owned(), value.to_owned())
         });
-        ReadQuery::parse(pairs, route, form)
+        ReadQuery::parse(pairs, route, form, None)
     }
 
     fn page(query: &str) -> Result<ReadQuery, Problem> {
@@ -262,6 +314,7 @@ mod tests {
             ("from=newest", "from"),
             ("partition=1024", "partition"),
             ("partition=1&partition=1", "partition"),
+            ("key=a&key=b&key=a", "key"),
         ] {
             let problem = page(query).unwrap_err();
             assert_eq!(problem.code, ErrorCode::ParameterInvalid, "{query}");
@@ -273,7 +326,7 @@ mod tests {
 
     #[test]
     fn unknown_parameters_are_named() {
-        for (query, name) in [("key=a", "key"), ("topic=a", "topic"), ("Limit=1", "Limit")] {
+        for (query, name) in [("kay=a", "kay"), ("topic=a", "topic"), ("Limit=1", "Limit")] {
             let problem = page(query).unwrap_err();
             assert_eq!(problem.code, ErrorCode::ParameterUnknown, "{query}");
             assert_eq!(problem.extras["parameter"], name);
@@ -298,6 +351,45 @@ mod tests {
         let refused = many("topic=a&topic=b&from=offset:1&partition=0");
         assert_eq!(refused.unwrap_err().code, ErrorCode::ParametersConflict);
         assert!(many("topic=a&from=offset:1&partition=0").is_ok());
+    }
+
+    #[test]
+    fn keys_are_texts_and_bounded() {
+        let query = page("key=a&key=&key=b").unwrap();
+        assert_eq!(query.keys, ["a", "", "b"].map(Bytes::from));
+        let many = |n: usize| (0..n).map(|n| format!("key=k{n}&")).collect::<String>();
+        assert_eq!(page(&many(limits::MAX_READ_KEYS)).unwrap().keys.len(), limits::MAX_READ_KEYS);
+        for query in [many(limits::MAX_READ_KEYS + 1), format!("key={}", "k".repeat(16_385))] {
+            assert_eq!(page(&query).unwrap_err().extras["parameter"], "key");
+        }
+    }
+
+    #[test]
+    fn the_last_event_beats_the_cursor_and_that_the_start() {
+        let cursor = |name: &str| {
+            let mut cursor = Cursor::default();
+            let incarnation = crate::domain::Incarnation(7);
+            let positions = crate::domain::TopicPositions { incarnation, partitions: [].into() };
+            cursor.topics.insert(TopicName::new(name).unwrap(), positions);
+            cursor
+        };
+        let events = |query: &str, last: Option<&str>| {
+            let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            ReadQuery::parse(pairs, ReadRoute::OneTopic, ReadForm::Events, last)
+        };
+        let both = format!("from=latest&cursor={}", cursor("c").encode());
+        let of = |name| ReadStart::Cursor(cursor(name));
+        assert_eq!(events(&both, Some(&cursor("l").encode())).unwrap().start, of("l"));
+        assert_eq!(events(&both, Some("")).unwrap().start, of("c"));
+        assert_eq!(events(&both, None).unwrap().start, of("c"));
+        let latest = events("from=latest", None).unwrap();
+        assert!(latest.follow && latest.start == ReadStart::At(StartAt::Latest));
+        assert_eq!(events("", Some("x")).unwrap_err().code, ErrorCode::CursorDamaged);
+        for query in ["limit=1", "wait_ms=1", "max_bytes=1"] {
+            let refused = events(query, None).unwrap_err().code;
+            assert_eq!(refused, ErrorCode::ParametersConflict, "{query}");
+        }
     }
 
     #[test]

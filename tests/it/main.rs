@@ -6,6 +6,10 @@
 mod bad_input;
 mod cloudevents;
 mod connections;
+mod cors;
+mod events;
+mod keys;
+mod losses;
 mod openapi;
 mod ops;
 mod publishing;
@@ -13,3 +17,6 @@ mod reading;
 mod streams;
 mod topics;
 mod util;
+mod ws;
+mod ws_bad;
+mod ws_util;

@@ -58,8 +58,15 @@ async fn requests_have_ids(gateway: &Gateway) {
 }
 
 async fn pages_load_nothing_from_elsewhere(gateway: &Gateway) {
-    for path in ["/", "/docs/errors", "/docs/api/", "/docs/errors/topic_unknown", "/docs/style.css"]
-    {
+    for path in [
+        "/",
+        "/live/live.js",
+        "/docs",
+        "/docs/errors",
+        "/docs/api/",
+        "/docs/errors/topic_unknown",
+        "/docs/style.css",
+    ] {
         let page = gateway.get(path).await;
         assert_eq!(page.status, 200, "{path}");
         assert_eq!(page.header("x-content-type-options"), "nosniff");
@@ -68,6 +75,12 @@ async fn pages_load_nothing_from_elsewhere(gateway: &Gateway) {
             assert!(!page.text().contains(elsewhere), "{path} has {elsewhere}");
         }
     }
+    for file in ["tidegate.js", "fallback.js", "outbox.js"] {
+        let script = gateway.get(&format!("/sdk/{file}")).await;
+        assert_eq!(script.status, 200, "{file}");
+        assert_eq!(script.header("content-type"), "text/javascript; charset=utf-8");
+    }
+    assert_eq!(gateway.get("/sdk/tidegate.min.js").await.status, 404);
     assert_eq!(gateway.get("/docs/api").await.status, 200, "redirects to the page");
     let script = gateway.get("/docs/api/swagger-initializer.js").await;
     assert!(script.text().contains("/openapi.json"));

@@ -87,6 +87,11 @@ impl Gateway {
         self.server.address()
     }
 
+    /// Tasks that are running.
+    pub fn tasks(&self) -> usize {
+        self.server.tasks()
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address())
     }

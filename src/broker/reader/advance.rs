@@ -250,6 +250,16 @@ impl Lane {
         Ok(Step::Again)
     }
 
+    /// Learns of a newer epoch, and what it means for the place. What is wrong
+    /// with either is told by the next step.
+    pub(super) fn look_at_epoch(&mut self, broker: &Broker) {
+        if let Ok(view) = broker.engine.partition(&self.topic, self.partition)
+            && view.epoch() != self.newest
+        {
+            let _told_later = self.find_again(&view);
+        }
+    }
+
     /// Goes on from the place that `view` has for it.
     fn find_again(&mut self, view: &PartitionView) -> Result<(), BrokerError> {
         let (start, tail) = (view.start, view.tail);

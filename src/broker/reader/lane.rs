@@ -165,7 +165,14 @@ impl Lane {
         let (Some(hub), Some(keys)) = (self.hub(broker), self.keys.clone()) else { return true };
         let place = (self.at.next, self.newest);
         self.parked = hub.park(broker, &self.tail, place, &keys, wake);
-        self.parked.as_ref().is_none_or(Parked::is_ready)
+        if let Some(parked) = &self.parked {
+            return parked.is_ready();
+        }
+        if !self.is_ready() {
+            // The partition is in an epoch that this lane has not heard of.
+            self.look_at_epoch(broker);
+        }
+        true
     }
 
     /// Waits until the tail moves or the topic is gone.

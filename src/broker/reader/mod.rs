@@ -98,7 +98,8 @@ impl Reader {
     /// The next event, without waiting; `None` at the tail of all partitions.
     /// A budget is never exceeded, but that one record comes in any case.
     ///
-    /// An error ends the reader: `Engine(TopicUnknown)` when a topic was
+    /// Safe to drop: what was not answered is answered by the next call. An
+    /// error ends the reader: `Engine(TopicUnknown)` when a topic was
     /// deleted. What was read before it has been answered.
     pub async fn next(&mut self, budget: ReadBudget) -> Result<Option<ReadEvent>, BrokerError> {
         self.take(Room { budget, least_one: true }).await
@@ -142,8 +143,7 @@ impl Reader {
             }
             return;
         }
-        // Each of them takes note of its tail.
-        if self.lanes.iter_mut().fold(false, |ready, lane| lane.look() || ready) {
+        if self.lanes.iter_mut().any(Lane::look) {
             return;
         }
         match self.lanes.as_mut_slice() {

@@ -11,7 +11,10 @@ use crate::{
 };
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+};
 use tokio::sync::watch;
 
 /// A memory engine that fails, and recovers, when it is told to.
@@ -19,16 +22,34 @@ pub(super) struct Scripted {
     inner: MemoryEngine,
     read_fault: Mutex<Option<EngineError>>,
     epochs: Mutex<Option<Vec<EpochStart>>>,
+    forgets: AtomicBool,
+    reads: AtomicUsize,
 }
 
 impl Scripted {
     pub(super) fn new(clock: Clock) -> Scripted {
         let inner = MemoryEngine::new(clock);
-        Scripted { inner, read_fault: Mutex::default(), epochs: Mutex::default() }
+        Scripted {
+            inner,
+            read_fault: Mutex::default(),
+            epochs: Mutex::default(),
+            forgets: AtomicBool::new(false),
+            reads: AtomicUsize::new(0),
+        }
     }
 
     pub(super) fn next_read_fails(&self, fault: EngineError) {
         *self.read_fault.lock() = Some(fault);
+    }
+
+    /// Whether it has nothing in memory that could be answered at once.
+    pub(super) fn forgets(&self, forgets: bool) {
+        self.forgets.store(forgets, Relaxed);
+    }
+
+    /// How often the store was read.
+    pub(super) fn reads(&self) -> usize {
+        self.reads.load(Relaxed)
     }
 
     pub(super) fn has_epochs(&self, epochs: Vec<EpochStart>) {
@@ -80,10 +101,25 @@ impl Engine for Scripted {
         from: Offset,
         budget: ReadBudget,
     ) -> Result<ReadChunk, EngineError> {
+        self.reads.fetch_add(1, Relaxed);
+        // As from a disk: others get their turn meanwhile.
+        tokio::task::yield_now().await;
         if let Some(fault) = self.read_fault.lock().take() {
             return Err(fault);
         }
         self.inner.read(topic, partition, from, budget).await
+    }
+    fn read_recent(
+        &self,
+        topic: &Topic,
+        partition: PartitionId,
+        from: Offset,
+        budget: ReadBudget,
+    ) -> Option<ReadChunk> {
+        if self.forgets.load(Relaxed) {
+            return None;
+        }
+        self.inner.read_recent(topic, partition, from, budget)
     }
     fn partition(&self, topic: &Topic, p: PartitionId) -> Result<PartitionView, EngineError> {
         let view = self.inner.partition(topic, p)?;

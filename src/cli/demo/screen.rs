@@ -26,11 +26,14 @@ pub fn welcome(base: &str, store: &Store) -> Result<(), CliError> {
     let records = format!("{base}/v1/topics/{TOPIC}/records");
     output::line(&format!(
         "\
+Watch it live:  {base}/
+
 A gateway is listening on {base}, with {store}.
 A recorded week of earthquakes is being published to the topic `{TOPIC}`.
 
 Open:
-  {base}/                          this gateway at a glance
+  {base}/                          the earthquakes on a map, as they are published
+  {base}/docs                      where to begin
   {base}/docs/api                  every call, to try out
   {base}/v1/topics/{TOPIC}     the topic as it fills
   {base}/readyz                    whether the gateway is ready

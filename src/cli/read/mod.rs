@@ -1,13 +1,14 @@
 //! `tidegate read`: records from anywhere, to the newest or on as they come.
 
 mod format;
+mod shown;
 
 use super::{CliError, ServerArg, topic::parse_topic};
-use crate::client::{ClientError, ReadRequest, RecordStream, StreamItem};
+use crate::client::{ReadRequest, RecordStream, StreamItem};
 use crate::domain::TopicName;
 use clap::Args;
-use format::Format;
-use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+pub(super) use format::Format;
+pub(super) use shown::Shown;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,7 +77,7 @@ pub async fn run(args: ReadArgs) -> Result<(), CliError> {
     let mut cursor = None;
     let work = async {
         let mut stream = client.read(&args.request()).await?;
-        let mut shown = Shown::new(&args);
+        let mut shown = Shown::new(args.format, args.topics.len() > 1);
         let result = follow(&mut stream, &mut shown, &mut cursor).await;
         // What came before an error is shown before it is told.
         shown.flush()?;
@@ -117,39 +118,5 @@ async fn follow(
                 eprintln!("# lost: {what}");
             }
         }
-    }
-}
-
-/// Standard output, and how records are written to it.
-struct Shown<'a> {
-    out: BufWriter<StdoutLock<'a>>,
-    format: Format,
-    topics: bool,
-}
-
-impl Shown<'_> {
-    fn new(args: &ReadArgs) -> Self {
-        let terminal = io::stdout().is_terminal();
-        let usual = if terminal { Format::Text } else { Format::Json };
-        Shown {
-            out: BufWriter::with_capacity(64 << 10, io::stdout().lock()),
-            format: args.format.unwrap_or(usual),
-            topics: args.topics.len() > 1,
-        }
-    }
-
-    fn record(&mut self, line: &[u8]) -> Result<(), CliError> {
-        match self.format.write(line, self.topics, &mut self.out) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let what = format!("a record could not be read: {error}");
-                Err(CliError::Client(ClientError::Input(what)))
-            }
-            Err(error) => Err(CliError::io("writing the output")(error)),
-        }
-    }
-
-    fn flush(&mut self) -> Result<(), CliError> {
-        self.out.flush().map_err(CliError::io("writing the output"))
     }
 }

@@ -3,6 +3,7 @@
 
 use super::{
     fence::Fencing,
+    keyed::Postings,
     keys::Place,
     recent::Recent,
     value::Packing,
@@ -45,6 +46,8 @@ pub(super) struct Partition {
     /// The writer's own; nobody waits for this lock.
     pub(super) head: Mutex<WriteHead>,
     pub(super) recent: Mutex<Recent>,
+    /// Of a `keyed` topic, else none.
+    pub(super) postings: Mutex<Postings>,
 }
 
 /// What readers may see.
@@ -175,6 +178,7 @@ impl Partition {
             synced,
             head: Mutex::new(head),
             recent: Mutex::default(),
+            postings: Mutex::default(),
         }
     }
 

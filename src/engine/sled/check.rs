@@ -3,7 +3,7 @@
 
 use super::{
     config::SledConfig,
-    disk, guard,
+    disk, guard, keyed,
     keys::Place,
     marks::Marks,
     meta::{Meta, VolumeRow, VolumeState},
@@ -176,6 +176,8 @@ fn volume(
     guard::inspect(&dir)?;
     let volume = Volume::open(id, &dir, Volume::sealed(config))?;
     report.volumes += 1;
+    // Undone when the store is opened next.
+    let under_way: HashMap<_, _> = volume.under_way()?.into_iter().collect();
     let mut ends = BTreeMap::new();
     for topic in topics {
         for partition in topic.config.partitions.ids() {
@@ -190,10 +192,19 @@ fn volume(
                 vec![(Offset::ZERO, None)]
             };
             for (first, end) in ranges {
-                match part(&volume, place, first, end, report) {
+                let stop = under_way.get(&place).copied();
+                match part(&volume, place, first, end, stop, report) {
                     Err(error) => report.found(&name, error),
                     Ok(None) => {}
-                    Ok(Some(end)) => drop(ends.insert(place, end)),
+                    Ok(Some(end)) => {
+                        ends.insert(place, end);
+                        if topic.config.keyed {
+                            match keyed::check(&volume, place, first, end) {
+                                Ok(postings) => report.index_entries += postings,
+                                Err(error) => report.found(&name, error),
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -203,19 +214,21 @@ fn volume(
 }
 
 /// Reads a partition's part in a volume from `from` to `to`, every record of
-/// it, and compares the time index. Returns where it ends, if there is any.
+/// it, and compares the time index; in one that is not sealed all that lies
+/// there, but nothing from `stop` on. Returns where it ends, if there is any.
 fn part(
     volume: &Volume,
     place: Place,
     from: Offset,
     to: Option<Offset>,
+    stop: Option<Offset>,
     report: &mut Report,
 ) -> Result<Option<Offset>, EngineError> {
-    let end = to.unwrap_or(Offset(u64::MAX));
+    let end = to.or(stop).unwrap_or(Offset(u64::MAX));
     let damaged = |what: String| EngineError::Damaged(what);
     let missing =
         |a: Offset, b: Offset| damaged(format!("offsets {a} to {} are missing", b.minus(1)));
-    let Some((_, first)) = volume.batch_at(place, from)? else {
+    let Some((_, first)) = volume.batch_before(place, from, end)? else {
         return to.map_or(Ok(None), |to| Err(missing(from, to)));
     };
     let mut index = volume.index(place)?;
@@ -223,7 +236,7 @@ fn part(
     let mut index = index.into_iter().peekable();
     let (mut next, mut newest) = (if to.is_some() { from } else { first.base }, Timestamp::MIN);
     while next < end {
-        let Some((head, batch)) = volume.batch_at(place, next)? else { break };
+        let Some((head, batch)) = volume.batch_before(place, next, end)? else { break };
         if batch.base != next {
             return Err(missing(next, batch.base));
         }

@@ -3,8 +3,9 @@
 
 use super::{
     catalog::{Catalog, TopicState, WriteHead},
-    config::{INDEX_BYTES, SMALL_BYTES, UNSYNCED_BYTES, VALUE_BYTES},
+    config::{INDEX_BYTES, SMALL_BYTES, VALUE_BYTES},
     idempotency, keys,
+    rows::{Records, merged, rows},
     state::{self, Change, Entry, RawKey, Table},
     value,
     volume::IndexEntry,
@@ -76,6 +77,10 @@ pub(super) struct Commit {
     pub(super) merged: u64,
     /// Bytes of what they were merged to.
     pub(super) merged_bytes: usize,
+    /// Packed bytes of the records, before compression.
+    pub(super) raw_bytes: u64,
+    /// Postings of some partition are to become a run.
+    pub(super) postings_due: bool,
 }
 
 /// The records of one partition, of all requests of the commit.
@@ -268,6 +273,12 @@ impl<'a> Draft<'a> {
         }
         self.commit.records.begins.push((place, all.base));
         home.keep(&all);
+        if staged.topic.topic.read().config.keyed {
+            let mut postings = home.postings.lock();
+            postings.add(&all).map_err(corrupt)?;
+            self.commit.postings_due |= postings.is_due();
+        }
+        self.commit.raw_bytes += all.body.len() as u64;
         head.next = all.end();
         head.last_append = now;
         let early = staged.topic.topic.read().config.durability == Durability::Buffered;
@@ -381,104 +392,4 @@ impl Planner<'_> {
             Err(EngineError::IdempotencyConflict)
         }
     }
-}
-
-/// Small batches in a row as one, each record with the time it had.
-fn merged(small: &[RecordBatch]) -> Result<RecordBatch, crate::domain::CorruptRecord> {
-    let mut packed = PackedRecords::default();
-    for batch in small {
-        for item in batch.raw() {
-            packed.push_raw(item?.1, batch.appended);
-        }
-    }
-    let first = small.first().ok_or(crate::domain::CorruptRecord)?;
-    Ok(RecordBatch {
-        base: first.base,
-        count: packed.count(),
-        appended: small.last().map_or(first.appended, |b| b.appended),
-        body: packed.into_body().into(),
-    })
-}
-
-/// A key and what is stored under it.
-type Row = ([u8; keys::RECORD_LEN], ::sled::IVec);
-
-/// What a batch is stored as.
-fn rows(
-    place: keys::Place,
-    piece: &RecordBatch,
-    span: (Timestamp, Timestamp),
-    encoder: &mut value::Encoder,
-    packing: &mut value::Packing,
-) -> impl Iterator<Item = Row> + use<> {
-    let last = piece.end().minus(1);
-    let chunks = encoder.encode(piece, span, packing).into_iter().enumerate();
-    chunks.map(move |(i, chunk)| (keys::record(place, last, i as u16), chunk))
-}
-
-/// The rows of new records, which may be too many for one step.
-#[derive(Default)]
-pub(super) struct Records {
-    rows: Vec<Row>,
-    bytes: usize,
-    /// Where each partition's new records begin.
-    begins: Vec<(keys::Place, Offset)>,
-}
-
-impl Records {
-    fn add(&mut self, rows: impl Iterator<Item = Row>) {
-        for row in rows {
-            self.bytes += row.1.len();
-            self.rows.push(row);
-        }
-    }
-
-    /// Their bytes on disk, before sled's own overhead.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// The records in steps of bounded size, to be synced one by one, and then
-    /// `batch` with the last of them, in one atomic step that makes all count.
-    ///
-    /// The first of several steps says where the records begin, the last one
-    /// takes that back: a crash between them is undone at recovery.
-    pub(super) fn into_steps(
-        self,
-        mut batch: ::sled::Batch,
-    ) -> (Vec<::sled::Batch>, ::sled::Batch) {
-        let many = self.bytes > UNSYNCED_BYTES;
-        let mut steps = vec![];
-        if many {
-            let mut first = ::sled::Batch::default();
-            first.insert(keys::UNDER_WAY, undo_list(&self.begins));
-            steps.push(first);
-        }
-        let (mut step, mut left, mut held) = (::sled::Batch::default(), self.bytes, 0);
-        for (key, value) in self.rows {
-            if left <= UNSYNCED_BYTES / 2 || !many {
-                batch.insert(&key, value);
-                continue;
-            }
-            left -= value.len();
-            held += value.len();
-            step.insert(&key, value);
-            if held > UNSYNCED_BYTES / 2 {
-                steps.push(std::mem::take(&mut step));
-                held = 0;
-            }
-        }
-        steps.push(step);
-        if many {
-            batch.remove(keys::UNDER_WAY);
-        } else {
-            steps.clear();
-        }
-        (steps, batch)
-    }
-}
-
-fn undo_list(begins: &[(keys::Place, Offset)]) -> Vec<u8> {
-    let row = |(place, base): &(keys::Place, Offset)| keys::index(*place, *base);
-    begins.iter().flat_map(row).collect()
 }

@@ -5,6 +5,7 @@
 use super::{
     catalog::Partition,
     fence::Fencing,
+    keyed::{self, Postings},
     keys,
     meta::{Change, VolumeRow, VolumeState},
     seal,
@@ -51,7 +52,8 @@ fn write_copy(store: &Store, ids: &[VolumeId], to: VolumeId) -> Result<Vec<Moved
                 (shared.start, shared.extents.iter().filter(of).copied().collect::<Vec<_>>())
             };
             for old in olds {
-                let new = copy_extent(store, &fresh, partition, old, start)?;
+                let keyed = topic.topic().config.keyed;
+                let new = copy_extent(store, &fresh, partition, old, start, keyed)?;
                 moved.push(Moved { topic: topic.clone(), partition: index, old, new });
             }
         }
@@ -69,6 +71,7 @@ fn copy_extent(
     partition: &Partition,
     old: Extent,
     start: Offset,
+    keyed: bool,
 ) -> Result<Extent, EngineError> {
     let place = partition.place;
     let mut next = start.max(old.first);
@@ -77,6 +80,7 @@ fn copy_extent(
     let mut index = store.volumes.get(old.volume)?.index(place)?.into_iter().peekable();
     let (mut encoder, mut packing) = (value::Encoder::default(), value::Packing::default());
     let mut fencing = Fencing::default();
+    let mut postings = Postings::from(next);
     while next < old.end {
         let mut batch = ::sled::Batch::default();
         let (base, mut lasts) = (next, vec![]);
@@ -86,11 +90,10 @@ fn copy_extent(
                 break;
             }
             let found = from.batch_at(place, next)?.filter(|(head, _)| head.base <= next);
-            let (head, records) = found.ok_or_else(|| {
-                EngineError::Damaged(format!("volume {}: offset {next} is missing", old.volume))
-            })?;
+            let (head, records) = found.ok_or_else(|| missing(old.volume, next))?;
             if !begun {
                 (new.first, new.first_append, begun) = (records.base, records.appended, true);
+                postings = Postings::from(records.base);
             }
             while index.next_if(|e| e.offset < records.base).is_some() {}
             if let Some(entry) = index.next_if(|e| e.offset <= head.last()) {
@@ -102,6 +105,10 @@ fn copy_extent(
             for (i, chunk) in chunks.into_iter().enumerate() {
                 batch.insert(&keys::record(place, head.last(), i as u16), chunk);
             }
+            if keyed {
+                let corrupt = |_| missing(old.volume, next);
+                postings.add(&records).map_err(corrupt)?;
+            }
             new.bytes += records.body.len() as u64;
             next = records.end();
         }
@@ -110,8 +117,16 @@ fn copy_extent(
             fresh.fence(place, at)?;
         }
         fresh.apply(batch)?;
+        if keyed && (postings.is_due() || next >= old.end) {
+            keyed::write(fresh, place, &postings)?;
+            postings.begin_anew();
+        }
     }
     Ok(new)
+}
+
+fn missing(volume: VolumeId, at: Offset) -> EngineError {
+    EngineError::Damaged(format!("volume {volume}: offset {at} is missing"))
 }
 
 /// The copies take the place of the originals: in the catalogue in one step,

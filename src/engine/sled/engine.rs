@@ -4,20 +4,18 @@
 use super::{
     catalog::TopicState,
     config::SledConfig,
-    keeper,
+    keeper, keyed,
     meters::Meters,
     open::{self, OpenError},
     read,
     state::{Change, Entry, raw_key},
     store::{RollWhen, Store},
+    topics,
     volumes::Volumes,
     writer::{self, Answers, Job, Writer},
 };
 use crate::{
-    domain::{
-        Clock, Incarnation, Offset, PartitionId, PartitionView, Timestamp, TopicConfig, TopicId,
-        TopicName,
-    },
+    domain::{Clock, Offset, PartitionId, PartitionView, Timestamp, TopicConfig, TopicName},
     engine::{
         Append, Appended, Engine, EngineError, Health, Promises, ReadBudget, ReadChunk, StateEntry,
         StateKey, StateTable, Topic,
@@ -103,6 +101,9 @@ impl SledEngine {
     ) -> Result<Arc<SledEngine>, OpenError> {
         let opened = open::open(&config, clock())?;
         let active_len = AtomicU64::new(opened.active.len());
+        let topics = opened.catalog.all();
+        let parts = topics.iter().flat_map(|topic| &topic.partitions);
+        let active_bytes = parts.map(|p| p.shared.read().active.extent.bytes).sum();
         let volumes = Volumes::new(
             config.clone(),
             opened.rows,
@@ -124,6 +125,7 @@ impl SledEngine {
             prepared: Mutex::new(None),
             roll,
             active_len,
+            active_bytes: AtomicU64::new(active_bytes),
             admin: Mutex::new(()),
             marks: Mutex::new(opened.marks),
             closing: AtomicBool::new(false),
@@ -267,7 +269,7 @@ impl Engine for SledEngine {
         config: &TopicConfig,
     ) -> Result<Arc<Topic>, EngineError> {
         let (name, config) = (name.clone(), config.clone());
-        self.beside(move |store| create(store, name, config)).await
+        self.beside(move |store| topics::create(store, name, config)).await
     }
 
     async fn alter_topic(
@@ -280,21 +282,7 @@ impl Engine for SledEngine {
         // What was buffered under the old settings is synced before the new
         // ones are durable: they say whether a crash may have lost something.
         self.ask(Job::Barrier).await?;
-        let altered = self
-            .beside(move |store| {
-                let _admin = store.admin.lock();
-                let old = state.topic();
-                let fixed = (old.config.partitions, old.config.keyed);
-                let config = TopicConfig { partitions: fixed.0, keyed: fixed.1, ..config };
-                let topic = Topic { config, ..Topic::clone(&old) };
-                let mut change = super::meta::Change::default();
-                change.topic(&topic);
-                store.meta.commit(change)?;
-                let topic = Arc::new(topic);
-                *state.topic.write() = topic.clone();
-                Ok(topic)
-            })
-            .await?;
+        let altered = self.beside(move |store| topics::alter(store, &state, config)).await?;
         // What was buffered under the old settings is synced under the new.
         self.ask(Job::Barrier).await?;
         Ok(altered)
@@ -302,7 +290,7 @@ impl Engine for SledEngine {
 
     async fn delete_topic(&self, topic: &Topic) -> Result<(), EngineError> {
         let state = self.find(topic)?;
-        self.beside(move |store| delete(store, &state)).await
+        self.beside(move |store| topics::delete(store, &state)).await
     }
 
     async fn append(&self, append: Append) -> Result<Appended, EngineError> {
@@ -330,6 +318,29 @@ impl Engine for SledEngine {
         budget: ReadBudget,
     ) -> Option<ReadChunk> {
         self.find(topic).ok()?.partition(partition).ok()?.read_recent(from, budget)
+    }
+
+    async fn next_with_keys(
+        &self,
+        topic: &Topic,
+        partition: PartitionId,
+        from: Offset,
+        keys: &[Bytes],
+        budget: ReadBudget,
+    ) -> Option<Result<ReadChunk, EngineError>> {
+        if !topic.config.keyed {
+            return None;
+        }
+        let found = async {
+            let state = self.find(topic)?;
+            let keys = keys.to_vec();
+            let _turn = self.turn().await?;
+            self.beside(move |store| {
+                keyed::find(store, state.partition(partition)?, from, &keys, budget)
+            })
+            .await
+        };
+        found.await.transpose()
     }
 
     fn partition(
@@ -374,7 +385,7 @@ impl Engine for SledEngine {
             // A start beyond what survives a crash would leave a gap behind it.
             self.ask(Job::Barrier).await?;
         }
-        self.beside(move |store| trim(store, &state, partition, before)).await
+        self.beside(move |store| topics::trim(store, &state, partition, before)).await
     }
 
     async fn close(&self) {
@@ -430,68 +441,4 @@ impl StateTable for SledEngine {
 
 fn shown(entry: &Entry) -> StateEntry {
     StateEntry { value: Bytes::copy_from_slice(&entry.value), expires: entry.expires }
-}
-
-fn create(store: &Store, name: TopicName, config: TopicConfig) -> Result<Arc<Topic>, EngineError> {
-    store.may_write()?;
-    let _admin = store.admin.lock();
-    if store.catalog.by_name(&name).is_some() {
-        return Err(EngineError::TopicExists(name));
-    }
-    let id = store.meta.next_topic_id()?;
-    let random = || getrandom::u64().map_err(|e| EngineError::Unavailable(e.to_string()));
-    let incarnation = Incarnation(random()?);
-    let topic = Topic { name, id, incarnation, config, created: (store.clock)() };
-    let mut change = super::meta::Change::default();
-    change.topic(&topic);
-    change.next_topic_id(TopicId(id.0 + 1));
-    store.meta.commit(change)?;
-    let active = store.volumes.active_id().unwrap_or_default();
-    let state = open::made(topic, active);
-    store.catalog.insert(state.clone());
-    Ok(state.topic())
-}
-
-fn delete(store: &Store, state: &TopicState) -> Result<(), EngineError> {
-    let _admin = store.admin.lock();
-    let topic = state.topic();
-    store.catalog.find(&topic)?;
-    let mut change = super::meta::Change::default();
-    change.remove_topic(topic.id);
-    for partition in &state.partitions {
-        change.forget_partition(partition.place);
-        for extent in &partition.shared.read().extents {
-            change.remove_extent(partition.place, extent.first);
-        }
-    }
-    store.meta.commit(change)?;
-    store.catalog.remove(&topic);
-    store.store_marks(false)
-}
-
-fn trim(
-    store: &Store,
-    state: &TopicState,
-    partition: PartitionId,
-    before: Offset,
-) -> Result<Offset, EngineError> {
-    let _admin = store.admin.lock();
-    store.catalog.find(&state.topic())?;
-    let partition = state.partition(partition)?;
-    let (start, tail) = {
-        let shared = partition.shared.read();
-        (shared.start, shared.tail)
-    };
-    if before > tail {
-        return Err(EngineError::OffsetOutOfRange { asked: before, start, tail });
-    }
-    if before <= start {
-        return Ok(start);
-    }
-    let mut change = super::meta::Change::default();
-    change.start(partition.place, before, before);
-    store.meta.commit(change)?;
-    let mut shared = partition.shared.write();
-    (shared.start, shared.trimmed_to) = (before, before);
-    Ok(before)
 }

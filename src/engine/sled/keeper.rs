@@ -102,15 +102,14 @@ fn round(store: &Store) {
 }
 
 fn active_is_dead(store: &Store) -> bool {
-    let (mut live, mut all) = (0, 0);
+    let mut live = 0;
     for topic in store.catalog.all() {
         for partition in &topic.partitions {
             let shared = partition.shared.read();
             live += shared.active.extent.live_bytes(shared.start);
-            all += shared.active.extent.bytes;
         }
     }
-    retention::mostly_dead(live, all)
+    retention::mostly_dead(live, store.active_bytes.load(Ordering::Relaxed))
 }
 
 /// Moves the starts of all partitions to where their topic's settings say.
@@ -165,7 +164,6 @@ fn reap(store: &Store) -> Result<(), EngineError> {
                 let mut change = Change::default();
                 copy::drop_dead(store, id, &mut change);
                 seal::delete(store, id, change)?;
-                copy::forget_dead(store, id);
             }
             (Some(live), VolumeState::Sealed) => sealed.push((id, *live, row.bytes)),
             _ => {}

@@ -6,12 +6,14 @@
 //! | `R` | topic u32, partition u32, **last** offset u64, chunk u16 | a packed batch; by its last offset, so that a seek to an offset lands on the batch that holds it |
 //! | `R` | the same, chunk from 0xFF00 on | no record: a row of a fence, empty (see `fence`) |
 //! | `T` | topic u32, partition u32, offset u64 | an entry of the sparse time index |
+//! | `K` | topic u32, partition u32, end offset u64, chunk u16 | a run of the index of keys (see `keyed`) |
 //! | `A` | | an append in several steps is under way: the places it began at |
 //! | `S` | sequence u64, part u16 | changes to the state table, in order |
 
 use crate::domain::{Offset, PartitionId, TopicId};
 
 const RECORD: u8 = b'R';
+const RUN: u8 = b'K';
 const INDEX: u8 = b'T';
 const STATE: u8 = b'S';
 
@@ -78,6 +80,27 @@ pub(super) fn parse_record(key: &[u8]) -> Option<(Place, Offset, u16)> {
     Some((place_of(key)?, Offset(offset), chunk))
 }
 
+/// The key of a run that ends at `end`: 0 = its directory, then its chunks.
+pub(super) fn run(place: Place, end: Offset, chunk: u16) -> [u8; RECORD_LEN] {
+    let mut key = record(place, end, chunk);
+    key[0] = RUN;
+    key
+}
+
+/// The last key that a run of a partition can have.
+pub(super) fn runs_end(place: Place) -> [u8; RECORD_LEN] {
+    run(place, Offset(u64::MAX), u16::MAX)
+}
+
+/// Reads a run's key back: its end, and which chunk.
+pub(super) fn parse_run(key: &[u8]) -> Option<(Offset, u16)> {
+    let mut key: [u8; RECORD_LEN] = key.try_into().ok()?;
+    if std::mem::replace(&mut key[0], RECORD) != RUN {
+        return None;
+    }
+    parse_record(&key).map(|(_, end, chunk)| (end, chunk))
+}
+
 fn place_of(key: &[u8]) -> Option<Place> {
     let topic = u32::from_be_bytes(key.get(1..5)?.try_into().ok()?);
     let partition = u32::from_be_bytes(key.get(5..9)?.try_into().ok()?);
@@ -134,6 +157,8 @@ mod tests {
             prop_assert_eq!(parse_index(&index(place, offset)), Some((place, offset)));
             prop_assert_eq!(parse_state(&state(a.2, a.3)), Some(a.2));
             prop_assert_eq!(parse_record(&index(place, offset)), None);
+            prop_assert_eq!(parse_run(&run(place, offset, chunk)), Some((offset, chunk)));
+            prop_assert_eq!(parse_run(&key(a)), None);
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{
     catalog::{Catalog, Partition, Shared, TopicState},
     config::SledConfig,
     disk, guard,
+    keyed::{self, Postings},
     keys::Place,
     loss::{self, Losses},
     marks::Marks,
@@ -152,7 +153,7 @@ impl Opening<'_> {
                     found.new_epoch(place, &mut change);
                 }
                 last_append = last_append.max(found.head.last_append);
-                partitions.push(Partition::new(place, found.shared, found.head));
+                partitions.push(found.into_partition(place, &topic, &active)?);
             }
             let topic = parking_lot::RwLock::new(Arc::new(topic));
             catalog.insert(Arc::new(TopicState { topic, partitions }));
@@ -448,6 +449,21 @@ impl Loaded {
 }
 
 impl Found {
+    fn into_partition(
+        self,
+        place: Place,
+        topic: &Topic,
+        active: &Volume,
+    ) -> Result<Partition, EngineError> {
+        let mut postings = Postings::default();
+        if topic.config.keyed {
+            postings = keyed::recover(active, place, &self.shared.active)?;
+        }
+        let mut partition = Partition::new(place, self.shared, self.head);
+        *partition.postings.get_mut() = postings;
+        Ok(partition)
+    }
+
     /// From here on offsets may be given a second time.
     fn new_epoch(&mut self, place: Place, change: &mut Change) {
         let first = self.shared.tail;

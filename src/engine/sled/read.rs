@@ -27,7 +27,7 @@ pub(super) fn read(
 
 /// Looks again when what was looked for was copied or deleted in between: the
 /// volume that it was in is not listed any more.
-fn moved_meanwhile<T>(
+pub(super) fn moved_meanwhile<T>(
     store: &Store,
     mut look: impl FnMut() -> Result<T, EngineError>,
 ) -> Result<T, EngineError> {
@@ -66,7 +66,7 @@ fn read_once(
     collect(store, partition.place, extent, from..tail, budget)
 }
 
-fn in_range(shared: &Shared, asked: Offset) -> Result<(), EngineError> {
+pub(super) fn in_range(shared: &Shared, asked: Offset) -> Result<(), EngineError> {
     if (shared.start..=shared.tail).contains(&asked) {
         return Ok(());
     }

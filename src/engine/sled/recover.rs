@@ -3,6 +3,7 @@
 
 use super::{
     catalog::{ActivePart, Partition, TopicState, WriteHead},
+    keyed,
     keys::Place,
     state::{self, Table},
     store::Store,
@@ -103,7 +104,7 @@ pub(super) fn take_over(store: &Store, volume: &Volume) -> Result<(), EngineErro
 fn take_over_partition(
     store: &Store,
     volume: &Volume,
-    _topic: &TopicState,
+    topic: &TopicState,
     partition: &Partition,
 ) -> Result<(), EngineError> {
     let begins = partition.shared.read().extents.last().map(|e| e.end);
@@ -111,6 +112,9 @@ fn take_over_partition(
     let (part, head) = scan(volume, partition.place, begins)?;
     let tail = head.next;
     partition.forget_recent();
+    if topic.topic().config.keyed {
+        *partition.postings.lock() = keyed::recover(volume, partition.place, &part)?;
+    }
     *partition.head.lock() = head;
     let mut shared = partition.shared.write();
     if tail < shared.tail {

@@ -3,7 +3,7 @@
 //! relies on it.
 
 use super::{
-    disk,
+    copy, disk,
     meta::{Change, VolumeRow, VolumeState},
     state,
     store::Store,
@@ -107,17 +107,20 @@ fn settle(store: &Store, id: VolumeId) -> Result<(), EngineError> {
     // No topic is deleted between the look at its extents and their listing.
     let _admin = store.admin.lock();
     let mut change = Change::default();
-    let mut bytes = 0;
+    let mut living = 0;
     for topic in store.catalog.all() {
         for partition in &topic.partitions {
             let shared = partition.shared.read();
             for extent in shared.extents.iter().filter(|e| e.volume == id) {
                 change.extent(partition.place, extent);
-                bytes += extent.bytes;
+                living += extent.bytes;
             }
         }
     }
-    let created = store.volumes.row(id).map_or((store.clock)(), |row| row.created);
+    let row = store.volumes.row(id);
+    let created = row.map_or((store.clock)(), |row| row.created);
+    // What was deleted before is in it all the same, and may be worth a copy.
+    let bytes = row.map_or(0, |row| row.bytes).max(living);
     let len = disk::len(&dir.join("db"));
     let row = VolumeRow { state: VolumeState::Sealed, created, len, bytes };
     change.volume(id, &row);
@@ -141,6 +144,7 @@ pub(super) fn delete(store: &Store, id: VolumeId, mut change: Change) -> Result<
     change.volume(id, &row);
     store.meta.commit(change)?;
     store.volumes.set_row(id, row);
+    copy::forget_dead(store, id);
     finish_deletion(store, id)
 }
 

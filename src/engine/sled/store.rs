@@ -55,6 +55,8 @@ pub(super) struct Store {
     pub(super) roll: RollWhen,
     /// Length of the active volume's log, as the writer saw it last.
     pub(super) active_len: AtomicU64,
+    /// Packed bytes that were appended to it, those of topics gone since too.
+    pub(super) active_bytes: AtomicU64,
     /// Changes of topics are made one at a time.
     pub(super) admin: Mutex<()>,
     pub(super) marks: Mutex<Marks>,
@@ -110,6 +112,7 @@ impl Store {
         let Some(old) = self.volumes.active() else { return Ok(()) };
         let sealing = VolumeRow {
             state: VolumeState::Sealing,
+            bytes: self.active_bytes.load(Ordering::Relaxed),
             ..self.volumes.row(old.id).unwrap_or(VolumeRow::new(VolumeState::Sealing, now))
         };
         let active = VolumeRow::new(VolumeState::Active, now);
@@ -121,6 +124,7 @@ impl Store {
         self.volumes.roll(next, rows);
         self.roll.now.store(false, Ordering::Relaxed);
         self.note_active_len(0);
+        self.active_bytes.store(0, Ordering::Relaxed);
         // Topics are neither made nor deleted between the freezing of the
         // first and the last partition.
         let _admin = self.admin.lock();

@@ -195,20 +195,30 @@ impl Volume {
     /// was visible or answered. Durable when it returns.
     pub(super) fn undo_append(&self) -> Result<(), EngineError> {
         guard::catch(|| {
-            let list = self.db.get(keys::UNDER_WAY).map_err(|e| guard::error(&e))?;
-            let Some(list) = list else { return Ok(()) };
-            for row in list.chunks(keys::INDEX_LEN) {
-                let (place, base) = keys::parse_index(row).ok_or_else(|| {
-                    EngineError::Damaged(format!("volume {}: an append under way", self.id))
-                })?;
-                let behind = keys::record(place, base, 0)..=keys::record_end(place);
-                while let Some(row) = self.db.range(behind.clone()).next() {
-                    let (key, _) = row.map_err(|e| guard::error(&e))?;
-                    self.db.remove(key).map_err(|e| guard::error(&e))?;
-                }
+            let under_way = self.under_way()?;
+            if under_way.is_empty() {
+                return Ok(());
+            }
+            for (place, base) in under_way {
+                self.remove_all(&keys::record(place, base, 0), &keys::record_end(place))?;
             }
             self.db.remove(keys::UNDER_WAY).map_err(|e| guard::error(&e))?;
             self.sync()
+        })
+    }
+
+    /// Where the append began that a crash cut short, if one did: what lies
+    /// behind in these partitions does not count.
+    pub(super) fn under_way(&self) -> Result<Vec<(Place, Offset)>, EngineError> {
+        guard::catch(|| {
+            let list = self.db.get(keys::UNDER_WAY).map_err(|e| guard::error(&e))?;
+            let rows = list.as_deref().unwrap_or_default().chunks(keys::INDEX_LEN);
+            rows.map(|row| {
+                keys::parse_index(row).ok_or_else(|| {
+                    EngineError::Damaged(format!("volume {}: an append under way", self.id))
+                })
+            })
+            .collect()
         })
     }
 
@@ -229,12 +239,26 @@ impl Volume {
         place: Place,
         offset: Offset,
     ) -> Result<Option<(value::Head, RecordBatch)>, EngineError> {
+        self.batch_before(place, offset, Offset(u64::MAX))
+    }
+
+    /// The same, if the batch ends at `end` or before.
+    pub(super) fn batch_before(
+        &self,
+        place: Place,
+        offset: Offset,
+        end: Offset,
+    ) -> Result<Option<(value::Head, RecordBatch)>, EngineError> {
+        if offset >= end {
+            return Ok(None);
+        }
         guard::catch(|| {
             let from = keys::record(place, offset, 0);
+            let to = keys::record(place, end.minus(1), u16::MAX);
             let fence = |row: &::sled::Result<(::sled::IVec, ::sled::IVec)>| {
                 row.as_ref().is_ok_and(|(key, _)| keys::is_fence(key))
             };
-            let mut rows = self.db.range(from..=keys::record_end(place));
+            let mut rows = self.db.range(from..=to);
             let Some((key, bytes)) =
                 rows.find(|row| !fence(row)).transpose().map_err(|e| guard::error(&e))?
             else {
@@ -264,6 +288,32 @@ impl Volume {
                     .ok_or_else(|| self.damaged(place, Offset::ZERO, "a bad index".to_owned()))
             };
             self.db.range(all).map(read).collect()
+        })
+    }
+
+    /// The first row from `from` to `to`, both inclusive.
+    pub(super) fn first_in(
+        &self,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<Option<(::sled::IVec, ::sled::IVec)>, EngineError> {
+        guard::catch(|| {
+            let row = self.db.range(from..=to).next().transpose();
+            let row = row.map_err(|e| guard::error(&e))?;
+            let read = row.as_ref().map_or(0, |(_, value)| value.len());
+            self.read.fetch_add(read as u64, Ordering::Relaxed);
+            Ok(row)
+        })
+    }
+
+    /// Removes the rows from `from` to `to`, durably.
+    pub(super) fn remove_all(&self, from: &[u8], to: &[u8]) -> Result<(), EngineError> {
+        guard::catch(|| {
+            while let Some(row) = self.db.range(from..=to).next() {
+                let (key, _) = row.map_err(|e| guard::error(&e))?;
+                self.db.remove(key).map_err(|e| guard::error(&e))?;
+            }
+            self.sync()
         })
     }
 

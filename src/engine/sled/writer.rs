@@ -8,10 +8,12 @@
 //! ```
 
 use super::{
-    commit::{Commit, Draft, Planner, Records, Reply, ReplyTo, Show},
+    commit::{Commit, Draft, Planner, Reply, ReplyTo, Show},
     config::{COMMIT_BYTES, COMMIT_REQUESTS, UNSYNCED_BYTES},
     disk, fence,
+    keyed::{self, Postings},
     keys::Place,
+    rows::Records,
     state::{Change, Entry, RawKey},
     store::Store,
     value::Encoder,
@@ -80,6 +82,8 @@ pub(super) struct Writer {
     last: Timestamp,
     sequence: u64,
     encoder: Encoder,
+    /// Postings of some partition are to be written.
+    postings_due: bool,
     /// Nothing more comes after this.
     stopping: bool,
 }
@@ -103,6 +107,7 @@ impl Writer {
             last,
             sequence,
             encoder: Encoder::default(),
+            postings_due: false,
             stopping: false,
         }
     }
@@ -162,6 +167,9 @@ impl Writer {
         if much || !self.unsynced.replies.is_empty() || self.unsynced.since.is_some_and(due) {
             self.sync()?;
         }
+        if self.postings_due {
+            self.write_postings(Postings::is_due)?;
+        }
         self.roll_if_due()
     }
 
@@ -213,7 +221,10 @@ impl Writer {
             changes,
             merged,
             merged_bytes,
+            raw_bytes,
+            postings_due,
         } = commit;
+        self.postings_due |= postings_due;
         self.unsynced.replies.extend(synced);
         self.unsynced.changes.extend(changes);
         if writes {
@@ -224,6 +235,7 @@ impl Writer {
                 self.unsynced.replies.extend(early);
                 return Err(error);
             }
+            self.store.active_bytes.fetch_add(raw_bytes, Ordering::Relaxed);
             self.store.meters.commits.inc();
             self.store.meters.merged_values.add(merged);
         }
@@ -291,6 +303,27 @@ impl Writer {
         let _ = self.answers.send(answers);
     }
 
+    /// Writes those postings of keyed topics of which `which` says so, behind
+    /// the records that they are of.
+    fn write_postings(&mut self, which: fn(&Postings) -> bool) -> Result<(), EngineError> {
+        self.sync()?;
+        self.postings_due = false;
+        let Some(volume) = self.volume.clone() else { return Ok(()) };
+        for topic in self.store.catalog.all() {
+            if !topic.topic().config.keyed {
+                continue;
+            }
+            for partition in &topic.partitions {
+                let postings = Some(partition.postings.lock().clone()).filter(&which);
+                if let Some(postings) = postings {
+                    keyed::write(&volume, partition.place, &postings)?;
+                    partition.postings.lock().begin_anew();
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn roll_if_due(&mut self) -> Result<(), EngineError> {
         let Some(volume) = &self.volume else { return Ok(()) };
         let len = volume.len();
@@ -302,8 +335,11 @@ impl Writer {
             return Ok(());
         }
         let began = Instant::now();
-        self.sync()?;
+        // A volume's records and their index lie together.
+        self.write_postings(|postings| !postings.is_empty())?;
         let Some(next) = self.store.prepared.lock().take() else { return Ok(()) };
+        // Where this fails the volume stays until the next start, unused: the
+        // catalogue may name it all the same.
         self.store.roll(next, self.last)?;
         self.volume = self.store.volumes.active();
         self.store.meters.rolls.inc();

@@ -11,6 +11,8 @@
 //! | `packed` | frames of records whose shared part is compressed |
 //! | `close` | the codes by which a connection ends |
 
+#[cfg(test)]
+mod asyncapi;
 mod client;
 mod close;
 mod members;

@@ -4,8 +4,9 @@
 use super::*;
 use crate::{
     domain::{
-        Cursor, Epoch, Incarnation, LostRange, LostReason, Offset, PartitionId, Position, StartAt,
-        Timestamp, TopicName, TopicPositions,
+        Cursor, Epoch, Incarnation, LostRange, LostReason, Offset, PackedRecords, PartitionId,
+        Position, RecordBatch, RecordDraft, StartAt, Timestamp, TopicName, TopicPositions,
+        ValueKind,
     },
     wire::{As, ErrorCode as C, LostNotice, Problem, PublishedRecord, ReadStart},
 };
@@ -15,11 +16,40 @@ fn name(text: &str) -> TopicName {
     TopicName::new(text).unwrap()
 }
 
-fn cursor() -> Cursor {
+pub(super) fn cursor() -> Cursor {
     let position = Position { epoch: Epoch(2), next: Offset(42) };
     let partitions = [(PartitionId(0), position)].into();
     let positions = TopicPositions { incarnation: Incarnation(0xa1), partitions };
     Cursor { topics: [(name("orders"), positions)].into() }
+}
+
+/// Records that were lost to retention.
+pub(super) fn lost() -> LostNotice {
+    let range = LostRange { from: Offset(10), to: Offset(99), reason: LostReason::Retention };
+    LostNotice::new(&name("orders"), PartitionId(0), range)
+}
+
+/// Where a record was stored.
+pub(super) fn stored(offset: u64) -> PublishedRecord {
+    PublishedRecord { partition: PartitionId(0), offset: Offset(offset), epoch: Epoch(0) }
+}
+
+/// A batch of one record, and where it is from.
+pub(super) fn batch() -> (TopicName, PartitionId, Epoch, RecordBatch) {
+    let mut packed = PackedRecords::default();
+    let draft = RecordDraft {
+        partition: None,
+        timestamp: None,
+        key: Some(b"user-42".as_slice().into()),
+        headers: vec![],
+        kind: ValueKind::Json,
+        value: br#"{"action":"login"}"#.as_slice().into(),
+    };
+    packed.push(&draft, 1_000).unwrap();
+    let appended = Timestamp::from_millis(1_700_000_000_000);
+    let body = packed.into_body().into();
+    let batch = RecordBatch { base: Offset(41), count: 1, appended, body };
+    (name("orders"), PartitionId(0), Epoch(2), batch)
 }
 
 fn subscribed(members: &str) -> Subscribe {
@@ -139,101 +169,114 @@ fn what_is_no_frame_ends_the_connection() {
     assert_eq!((fault.problem.code, fault.fatal), (C::FrameInvalid, false));
 }
 
+/// What is answered, with the id, by this code.
+fn refused_with_id(frame: &str, code: C) {
+    let fault = parse_frame(frame.as_bytes()).unwrap_err();
+    let got = (fault.problem.code, fault.fatal, fault.id);
+    assert_eq!(got, (code, false, Some(RequestId(9))), "{frame}: {}", fault.problem);
+}
+
 #[test]
 fn a_wrong_member_is_told_with_the_id_and_the_connection_goes_on() {
-    let long_key = "k".repeat(16 * 1024 + 1);
-    let subscribe = |members: &str| format!(r#"{{"op":"subscribe","id":9,"sub":7,{members}}}"#);
-    let topics = |members: &str| subscribe(&format!(r#""topics":["t"],{members}"#));
-    let many_topics: Vec<_> = (0..101).map(|n| format!("\"t{n}\"")).collect();
-    let many_keys: Vec<_> = (0..101).map(|n| format!("\"k{n}\"")).collect();
-    let many_ids: Vec<_> = (0..101).map(|n| n.to_string()).collect();
-    let frames = [
-        (r#"{"op":"","id":9}"#.to_owned(), C::OpUnknown),
-        (r#"{"op":"Ping","id":9}"#.to_owned(), C::OpUnknown),
-        (r#"{"op":"records","id":9,"sub":1}"#.to_owned(), C::OpUnknown),
-        (r#"{"op":"ping","id":9,"x":1}"#.to_owned(), C::FrameInvalid),
-        (r#"{"op":"auth","id":9}"#.to_owned(), C::FrameInvalid),
-        (r#"{"op":"auth","id":9,"token":1}"#.to_owned(), C::FrameInvalid),
-        (r#"{"op":"credit","id":9,"sub":7,"records":1}"#.to_owned(), C::FrameInvalid),
-        (r#"{"op":"unsubscribe","id":9}"#.to_owned(), C::FrameInvalid),
-        (r#"{"op":"unsubscribe","id":9,"sub":-1}"#.to_owned(), C::FrameInvalid),
-        (r#"{"op":"unsubscribe","id":9,"sub":1.0}"#.to_owned(), C::FrameInvalid),
-        (r#"{"op":"unsubscribe","id":9,"sub":"1"}"#.to_owned(), C::FrameInvalid),
-        (r#"{"op":"unsubscribe","id":9,"sub":9007199254740992}"#.to_owned(), C::FrameInvalid),
-        (r#"{"op":"publish","id":9,"topic":"t"}"#.to_owned(), C::FrameInvalid),
-        (r#"{"op":"publish","id":9,"records":[]}"#.to_owned(), C::FrameInvalid),
-        (r#"{"op":"publish","id":9,"topic":7,"records":[]}"#.to_owned(), C::FrameInvalid),
-        (r#"{"op":"publish","id":9,"topic":"a/b","records":[]}"#.to_owned(), C::TopicNameInvalid),
+    for (frame, code) in [
+        (r#"{"op":"","id":9}"#, C::OpUnknown),
+        (r#"{"op":"Ping","id":9}"#, C::OpUnknown),
+        (r#"{"op":"records","id":9,"sub":1}"#, C::OpUnknown),
+        (r#"{"op":"ping","id":9,"x":1}"#, C::FrameInvalid),
+        (r#"{"op":"auth","id":9}"#, C::FrameInvalid),
+        (r#"{"op":"auth","id":9,"token":1}"#, C::FrameInvalid),
+        (r#"{"op":"credit","id":9,"sub":7,"records":1}"#, C::FrameInvalid),
+        (r#"{"op":"unsubscribe","id":9}"#, C::FrameInvalid),
+        (r#"{"op":"unsubscribe","id":9,"sub":-1}"#, C::FrameInvalid),
+        (r#"{"op":"unsubscribe","id":9,"sub":1.0}"#, C::FrameInvalid),
+        (r#"{"op":"unsubscribe","id":9,"sub":"1"}"#, C::FrameInvalid),
+        (r#"{"op":"unsubscribe","id":9,"sub":9007199254740992}"#, C::FrameInvalid),
+        (r#"{"op":"publish","id":9,"topic":"t"}"#, C::FrameInvalid),
+        (r#"{"op":"publish","id":9,"records":[]}"#, C::FrameInvalid),
+        (r#"{"op":"publish","id":9,"topic":7,"records":[]}"#, C::FrameInvalid),
+        (r#"{"op":"publish","id":9,"topic":"a/b","records":[]}"#, C::TopicNameInvalid),
         (
-            r#"{"op":"publish","id":9,"topic":"t","records":[],"idempotency_key":""}"#.to_owned(),
+            r#"{"op":"publish","id":9,"topic":"t","records":[],"idempotency_key":""}"#,
             C::IdempotencyKeyInvalid,
         ),
-        (
-            r#"{"op":"publish","id":9,"topic":"t","records":[],"durability":1}"#.to_owned(),
-            C::FrameInvalid,
-        ),
-        (r#"{"op":"subscribe","id":9,"topics":["t"]}"#.to_owned(), C::FrameInvalid),
+        (r#"{"op":"publish","id":9,"topic":"t","records":[],"durability":1}"#, C::FrameInvalid),
+        (r#"{"op":"subscribe","id":9,"topics":["t"]}"#, C::FrameInvalid),
+    ] {
+        refused_with_id(frame, code);
+    }
+    for frame in [
+        r#"{"op":"ping"}"#,
+        r#"{"op":"ping","id":"1"}"#,
+        r#"{"op":"ping","id":-1}"#,
+        r#"{"op":"credit","sub":7,"records":0}"#,
+        r#"{"op":"credit","sub":7}"#,
+    ] {
+        let fault = parse_frame(frame.as_bytes()).unwrap_err();
+        let got = (fault.problem.code, fault.fatal, fault.id);
+        assert_eq!(got, (C::FrameInvalid, false, None), "{frame}");
+    }
+}
+
+#[test]
+fn what_cannot_be_subscribed_to_is_told() {
+    let subscribe = |members: &str| format!(r#"{{"op":"subscribe","id":9,"sub":7,{members}}}"#);
+    let topics = |members: &str| subscribe(&format!(r#""topics":["t"],{members}"#));
+    let many = |name: &str| {
+        let all: Vec<_> = (0..101).map(|n| format!("\"{name}{n}\"")).collect();
+        all.join(",")
+    };
+    let (many_topics, many_keys) = (many("t"), many("k"));
+    let many_ids = (0..101).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    let long_key = "k".repeat(16 * 1024 + 1);
+    for (frame, code) in [
         (subscribe(r#""from":"latest""#), C::FrameInvalid),
         (subscribe(r#""topics":"t""#), C::FrameInvalid),
         (subscribe(r#""topics":[]"#), C::FrameInvalid),
         (subscribe(r#""topics":["t","t"]"#), C::FrameInvalid),
         (subscribe(r#""topics":["t",1]"#), C::FrameInvalid),
         (subscribe(r#""topics":["a b"]"#), C::TopicNameInvalid),
-        (subscribe(&format!(r#""topics":[{}]"#, many_topics.join(","))), C::FrameInvalid),
+        (subscribe(&format!(r#""topics":[{}]"#, many_topics)), C::FrameInvalid),
         (topics(r#""topic":"t""#), C::FrameInvalid),
-        (topics(r#""from":null"#), C::FrameInvalid),
-        (topics(r#""from":"newest""#), C::FrameInvalid),
-        (topics(r#""from":5"#), C::FrameInvalid),
-        (topics(r#""from":{}"#), C::FrameInvalid),
-        (topics(r#""from":{"last":0}"#), C::FrameInvalid),
-        (topics(r#""from":{"last":"1"}"#), C::FrameInvalid),
-        (topics(r#""from":{"last":1,"offset":1}"#), C::FrameInvalid),
-        (topics(r#""from":{"last":1,"last":1}"#), C::FrameInvalid),
-        (topics(r#""from":{"time":"soon"}"#), C::TimestampInvalid),
-        (topics(r#""from":{"time":-1}"#), C::TimestampInvalid),
-        (topics(r#""from":{"cursor":"x"}"#), C::CursorDamaged),
-        (topics(r#""from":{"cursor":1}"#), C::FrameInvalid),
-        (topics(r#""from":{"positions":{"t":{"partitions":{}}}}"#), C::FrameInvalid),
-        (
-            topics(r#""from":{"positions":{"t":{"incarnation":"xyz","partitions":{}}}}"#),
-            C::CursorDamaged,
-        ),
-        (
-            topics(r#""from":{"positions":{"t":{"incarnation":"a","partitions":{"0":[1]}}}}"#),
-            C::FrameInvalid,
-        ),
-        (
-            topics(r#""from":{"positions":{"t/":{"incarnation":"a","partitions":{}}}}"#),
-            C::TopicNameInvalid,
-        ),
         (topics(r#""partitions":[]"#), C::FrameInvalid),
         (topics(r#""partitions":[0,0]"#), C::FrameInvalid),
         (topics(r#""partitions":[-1]"#), C::FrameInvalid),
-        (topics(&format!(r#""partitions":[{}]"#, many_ids.join(","))), C::FrameInvalid),
+        (topics(&format!(r#""partitions":[{}]"#, many_ids)), C::FrameInvalid),
         (topics(r#""keys":[]"#), C::FrameInvalid),
         (topics(r#""keys":["a","a"]"#), C::FrameInvalid),
         (topics(r#""keys":[1]"#), C::FrameInvalid),
-        (topics(&format!(r#""keys":[{}]"#, many_keys.join(","))), C::FrameInvalid),
+        (topics(&format!(r#""keys":[{}]"#, many_keys)), C::FrameInvalid),
         (topics(&format!(r#""keys":["{long_key}"]"#)), C::FrameInvalid),
         (topics(r#""credit":-1"#), C::FrameInvalid),
         (topics(r#""credit":null"#), C::FrameInvalid),
         (topics(r#""encoding":"gzip""#), C::FrameInvalid),
         (topics(r#""as":"xml""#), C::FrameInvalid),
-    ];
-    for (frame, code) in frames {
-        let fault = parse_frame(frame.as_bytes()).unwrap_err();
-        let got = (fault.problem.code, fault.fatal, fault.id);
-        assert_eq!(got, (code, false, Some(RequestId(9))), "{frame}: {}", fault.problem);
-    }
-    for (frame, code) in [
-        (r#"{"op":"ping"}"#, C::FrameInvalid),
-        (r#"{"op":"ping","id":"1"}"#, C::FrameInvalid),
-        (r#"{"op":"ping","id":-1}"#, C::FrameInvalid),
-        (r#"{"op":"credit","sub":7,"records":0}"#, C::FrameInvalid),
-        (r#"{"op":"credit","sub":7}"#, C::FrameInvalid),
     ] {
-        let fault = parse_frame(frame.as_bytes()).unwrap_err();
-        assert_eq!((fault.problem.code, fault.fatal, fault.id), (code, false, None), "{frame}");
+        refused_with_id(&frame, code);
+    }
+}
+
+#[test]
+fn what_is_no_start_is_told() {
+    for (from, code) in [
+        (r#"null"#, C::FrameInvalid),
+        (r#""newest""#, C::FrameInvalid),
+        (r#"5"#, C::FrameInvalid),
+        (r#"{}"#, C::FrameInvalid),
+        (r#"{"last":0}"#, C::FrameInvalid),
+        (r#"{"last":"1"}"#, C::FrameInvalid),
+        (r#"{"last":1,"offset":1}"#, C::FrameInvalid),
+        (r#"{"last":1,"last":1}"#, C::FrameInvalid),
+        (r#"{"time":"soon"}"#, C::TimestampInvalid),
+        (r#"{"time":-1}"#, C::TimestampInvalid),
+        (r#"{"cursor":"x"}"#, C::CursorDamaged),
+        (r#"{"cursor":1}"#, C::FrameInvalid),
+        (r#"{"positions":{"t":{"partitions":{}}}}"#, C::FrameInvalid),
+        (r#"{"positions":{"t":{"incarnation":"xyz","partitions":{}}}}"#, C::CursorDamaged),
+        (r#"{"positions":{"t":{"incarnation":"a","partitions":{"0":[1]}}}}"#, C::FrameInvalid),
+        (r#"{"positions":{"t/":{"incarnation":"a","partitions":{}}}}"#, C::TopicNameInvalid),
+    ] {
+        let frame = format!(r#"{{"op":"subscribe","id":9,"sub":7,"topics":["t"],"from":{from}}}"#);
+        refused_with_id(&frame, code);
     }
 }
 
@@ -255,10 +298,6 @@ fn every_frame_of_the_gateway_is_json() {
     let text = cursor().encode();
     let limits = FrameLimits { frame_bytes: 1, subscriptions: 2, keys: 3, pending_requests: 4 };
     let hello = Hello { server: "s", connection: "c", heartbeat_ms: 25_000, limits };
-    let range = LostRange { from: Offset(10), to: Offset(99), reason: LostReason::Retention };
-    let lost = LostNotice::new(&name("orders"), PartitionId(0), range);
-    let place_of =
-        PublishedRecord { partition: PartitionId(0), offset: Offset(5), epoch: Epoch(1) };
     let closing = |problem| ClosingNotice { code: CloseCode::ShuttingDown, after_ms: 9, problem };
     let frames = [
         (
@@ -274,9 +313,9 @@ fn every_frame_of_the_gateway_is_json() {
             json!({"op": "ok", "id": max, "sub": 7, "cursor": text, "positions": place}),
         ),
         (
-            published_frame(id, [place_of], true),
+            published_frame(id, [stored(5)], true),
             json!({"op": "ok", "id": max, "repeated": true,
-                "records": [{"partition": 0, "offset": 5, "epoch": 1}]}),
+                "records": [{"partition": 0, "offset": 5, "epoch": 0}]}),
         ),
         (error_frame(None, None, &problem), json!({"op": "error", "problem": told})),
         (
@@ -291,7 +330,7 @@ fn every_frame_of_the_gateway_is_json() {
         (lagging_frame(sub, 12_000), json!({"op": "lagging", "sub": 7, "behind": 12_000})),
         (caught_up_frame(sub), json!({"op": "caught_up", "sub": 7})),
         (
-            lost_frame(sub, &lost),
+            lost_frame(sub, &lost()),
             json!({"op": "lost", "sub": 7, "topic": "orders", "partition": 0, "from": 10, "to": 99,
                 "reason": "retention"}),
         ),

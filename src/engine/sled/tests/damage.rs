@@ -181,3 +181,49 @@ async fn a_lost_sealed_volume_is_a_gap_that_readers_are_told_of() {
     assert_eq!(rest, values[to.0 as usize..]);
     engine.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_that_a_crash_cut_short_is_no_damage() {
+    use crate::engine::sled::{
+        guard,
+        keys::{self, Place},
+        value::{Encoder, Packing},
+    };
+    for before in [0, 3] {
+        let home = Home::new();
+        let engine = home.open().await;
+        let topic = engine.create_topic(&name("t"), &config(1)).await.unwrap();
+        let values: Vec<_> = (0..before).map(|i| noise(i, 1_000)).collect();
+        if before > 0 {
+            append(&engine, &topic, 0, &values).await.unwrap();
+        }
+        engine.close().await;
+        // Its note, and the first of the steps: a record of which half is there.
+        let body = records(&[noise(9, 60_000)]).into_body().into();
+        let time = Timestamp::EPOCH;
+        let batch = RecordBatch { base: Offset(before), count: 1, appended: time, body };
+        let chunks = Encoder::default().encode(&batch, (time, time), &mut Packing::default());
+        let place = Place { topic: topic.id, partition: PartitionId(0) };
+        let volume = home.volumes().pop().unwrap();
+        let db = guard::open(&volume, guard::Opening { cache: 1 << 20, writable: true }).unwrap();
+        db.insert(keys::UNDER_WAY, &keys::index(place, Offset(before))).unwrap();
+        for (i, chunk) in chunks.into_iter().take(2).enumerate() {
+            db.insert(keys::record(place, Offset(before), i as u16), chunk).unwrap();
+        }
+        drop(db);
+        // As a crash leaves it: without the mark of a clean stop.
+        let path = home.data().join("marks");
+        let mut marks = crate::engine::sled::marks::Marks::load(&path).unwrap().unwrap();
+        marks.clean = None;
+        marks.store(&path).unwrap();
+        let report = check(home.data(), |_, _| {}).unwrap();
+        assert_eq!((report.findings, report.records), (vec![], before));
+        let engine = home.open().await;
+        let topic = engine.topic(&name("t")).unwrap();
+        assert_eq!(read_all(&engine, &topic, 0, 0).await, values);
+        append(&engine, &topic, 0, &[b"more".to_vec()]).await.unwrap();
+        assert_eq!(read_all(&engine, &topic, 0, before).await, [b"more".to_vec()]);
+        engine.close().await;
+        assert_eq!(check(home.data(), |_, _| {}).unwrap().records, before + 1);
+    }
+}

@@ -3,13 +3,14 @@
 
 mod contract;
 mod damage;
+mod keyed;
 mod volumes;
 
 use super::{OpenError, SledConfig, SledEngine};
 use crate::{
     domain::{
-        Clock, Durability, Offset, PackedRecords, PartitionCount, PartitionId, RecordDraft,
-        Timestamp, TopicConfig, TopicName, ValueKind,
+        Clock, Durability, Offset, PackedRecords, PartitionCount, PartitionId, RecordBatch,
+        RecordDraft, Timestamp, TopicConfig, TopicName, ValueKind,
     },
     engine::{Append, Appended, Engine, EngineError, ReadBudget, Topic},
     runtime::Metrics,
