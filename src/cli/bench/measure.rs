@@ -24,7 +24,7 @@ pub enum Side {
 }
 
 /// The two servers.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Pair<'a> {
     /// The gateway.
     pub subject: &'a Server,

@@ -15,6 +15,7 @@ use super::super::setup::Setup;
 use super::super::{FloorKind, progress};
 use super::crowd::{Check, Crowd, Ears};
 use super::gate::Gate;
+use super::limits::allow_descriptors;
 use super::wire::{Batch, Said, subscribe};
 use crate::client::load::flow;
 
@@ -31,6 +32,9 @@ const MOST_PUBLISHERS: u64 = 64;
 /// The topic.
 const TOPIC: &str = "bench";
 
+/// Records of a batch, where one is under way at a time.
+const STEP: u64 = 50;
+
 /// How `fanout` is run.
 #[derive(Debug, Clone, Copy)]
 pub struct Fanout {
@@ -42,31 +46,29 @@ pub struct Fanout {
     pub window: u64,
 }
 
-/// Publishes to many sockets as fast as they hear it.
+/// Publishes to many sockets as fast as they hear it: so much at once that both sides always have work, then one batch
+/// at a time, so that both sides write the same at once.
 ///
 /// # Errors
 /// When a server cannot be started, a request or a socket fails, or a socket misses a record.
 pub async fn fanout(setup: &Setup, args: Fanout) -> Result<Table, BenchError> {
     let Fanout { sockets, batch, window } = args;
+    allow_descriptors(sockets)?;
     let pinning = setup.place_apart();
-    progress(&format!("fanout: {sockets} sockets"));
     let (subject, _) = setup.gateway("data", &[], true).await?;
     let floor = setup.floor(FloorKind::BufferedSockets, "floor").await?;
     api::create(&subject, TOPIC, 1, "buffered").await?;
     let from_latest = |_| subscribe(TOPIC, "latest", &[]);
-    let mut at_subject = Crowd::subscribed(&subject, sockets, Check::Dense, from_latest).await?;
-    let mut at_floor = Crowd::open(&floor, sockets, Check::Nothing).await?;
-    let to_subject = Load::of_records(&subject, batch, window);
-    let frames = capture(setup, &subject, &mut at_subject, &to_subject).await?;
-    let to_floor = Load::of_frames(&floor, &frames, window);
-    at_subject.read_whole(READ_WHOLE);
-    let pair = Pair { subject: &subject, floor: &floor };
-    let rounds = pair
-        .interleaved(setup, async |side| match side {
-            Side::Subject => stretch(setup, &subject, &mut at_subject, &to_subject).await,
-            Side::Floor => stretch(setup, &floor, &mut at_floor, &to_floor).await,
-        })
-        .await?;
+    let mut sides = Sides {
+        at_subject: Crowd::subscribed(&subject, sockets, Check::Dense, from_latest).await?,
+        at_floor: Crowd::open(&floor, sockets, Check::Nothing).await?,
+        pair: Pair { subject: &subject, floor: &floor },
+    };
+    progress(&format!("fanout: {sockets} sockets, saturated"));
+    let mut rows = rows("saturated", &sides.measure(setup, batch, window).await?);
+    progress(&format!("fanout: {sockets} sockets, in step"));
+    rows.extend(self::rows("in step", &sides.measure(setup, STEP, STEP).await?));
+    drop(sides);
     drop((subject, floor));
     setup.discard("data");
     setup.discard("floor");
@@ -74,15 +76,45 @@ pub async fn fanout(setup: &Setup, args: Fanout) -> Result<Table, BenchError> {
         benchmark: "fanout",
         columns: ("tidegate", "floor"),
         pinning,
-        rows: rows(&rounds),
+        rows,
         notes: vec![format!(
-            "{sockets} sockets on one partition, records of {RECORD} B, {batch} per request, {window} under way at once, \
-             buffered; the floor writes frames captured from the gateway to all sockets."
+            "{sockets} sockets on one partition, records of {RECORD} B, buffered; saturated: {batch} per request, \
+             {window} under way at once; in step: {STEP} per request, the next when all sockets have heard it. The floor \
+             writes frames captured from the gateway to all sockets."
         )],
     })
 }
 
-fn rows(rounds: &[(Delivery, Delivery)]) -> Vec<Row> {
+/// The two servers and the sockets on each.
+struct Sides<'a> {
+    at_subject: Crowd,
+    at_floor: Crowd,
+    pair: Pair<'a>,
+}
+
+impl Sides<'_> {
+    async fn measure(
+        &mut self,
+        setup: &Setup,
+        batch: u64,
+        window: u64,
+    ) -> Result<Vec<(Delivery, Delivery)>, BenchError> {
+        let Pair { subject, floor } = self.pair;
+        let to_subject = Load::of_records(subject, batch, window);
+        let frames = capture(setup, subject, &mut self.at_subject, &to_subject).await?;
+        let to_floor = Load::of_frames(floor, &frames, window);
+        self.at_subject.read_whole(READ_WHOLE);
+        let (at_subject, at_floor) = (&mut self.at_subject, &mut self.at_floor);
+        self.pair
+            .interleaved(setup, async |side| match side {
+                Side::Subject => stretch(setup, subject, at_subject, &to_subject).await,
+                Side::Floor => stretch(setup, floor, at_floor, &to_floor).await,
+            })
+            .await
+    }
+}
+
+fn rows(name: &str, rounds: &[(Delivery, Delivery)]) -> Vec<Row> {
     let series = |of: fn(&Delivery) -> f64| Series {
         subject: rounds.iter().map(|(subject, _)| of(subject)).collect(),
         floor: rounds.iter().map(|(_, floor)| of(floor)).collect(),
@@ -103,7 +135,7 @@ fn rows(rounds: &[(Delivery, Delivery)]) -> Vec<Row> {
         format!("{}; {}", words("gateway", |round| &round.0), words("floor", |round| &round.1));
     vec![
         Row::new(
-            "deliveries",
+            format!("deliveries, {name}"),
             "records/s",
             series(Delivery::rate),
             Target::AtLeast(0.8),
@@ -111,7 +143,7 @@ fn rows(rounds: &[(Delivery, Delivery)]) -> Vec<Row> {
             note,
         ),
         Row::new(
-            "server's processor time",
+            format!("server's processor time, {name}"),
             "s/million",
             series(Delivery::seconds_per_million),
             Target::AtMost(1.25),

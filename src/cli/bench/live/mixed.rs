@@ -13,6 +13,7 @@ use super::super::progress;
 use super::super::report::{Row, Series, Table, Target, median};
 use super::super::setup::Setup;
 use super::crowd::{Check, Crowd, PATIENCE};
+use super::limits::allow_descriptors;
 use super::stamp::{Quantiles, Stamped, Timings, after, stamped_value};
 use super::wire::subscribe;
 use crate::client::load::{Pace, pace_with};
@@ -48,6 +49,7 @@ pub struct Mixed {
 /// # Errors
 /// When the server cannot be started, a request or a socket fails, or a socket misses a record.
 pub async fn mixed(setup: &Setup, args: Mixed) -> Result<Table, BenchError> {
+    allow_descriptors(args.tail + args.replaying)?;
     let pinning = setup.place_apart();
     let (server, _) = setup.gateway("data", &[], true).await?;
     api::create(&server, TOPIC, 1, "buffered").await?;

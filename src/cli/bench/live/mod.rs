@@ -56,7 +56,7 @@ pub(super) struct FanoutArgs {
     #[arg(long, default_value_t = 10, value_parser = count)]
     batch: u64,
     /// Records under way at once.
-    #[arg(long, default_value_t = 200, value_parser = count)]
+    #[arg(long, default_value_t = 1_000, value_parser = count)]
     window: u64,
 }
 
@@ -164,7 +164,7 @@ async fn all(setup: &Setup) -> Result<Vec<Table>, BenchError> {
     let mixed =
         MixedArgs { records: 1_000_000, tail: 1_000, replaying: 20, rate: 50.0, length: 10.0 };
     let stall = StallArgs { gb: 1.0, length: 60.0, stalled: 10 };
-    let fanout = fanout::Fanout { sockets: 1_000, batch: 10, window: 200 };
+    let fanout = fanout::Fanout { sockets: 1_000, batch: 10, window: 1_000 };
     Ok(vec![
         fanout::fanout(setup, fanout).await?,
         latency::latency(setup, 1_000.0, 10).await?,
