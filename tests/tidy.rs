@@ -152,6 +152,7 @@ const LIBRARIES: &[Library] = &[
     library("tower_http", &["http"], TRANSPORT),
     library("hyper", &["http"], TRANSPORT),
     library("hyper_util", &["http"], TRANSPORT),
+    library("tokio_tungstenite", &["http", "client"], TRANSPORT),
     library("utoipa", &["wire", "http"], "describe shapes in `wire`, paths in `http`"),
     library("utoipa_axum", &["http"], TRANSPORT),
     library("utoipa_swagger_ui", &["http"], TRANSPORT),

@@ -1,6 +1,9 @@
 //! The floor servers that `tidegate bench` measures against: the least that a handler on the same HTTP stack must do
-//! to append a body to a file, or to serve a file. They keep no offsets, no index and no checksums, and check nothing;
-//! they are as fast as they can honestly be made, because a slow yardstick flatters what it measures.
+//! to append a body to a file, to serve a file, or to write frames to WebSockets. They keep no offsets, no index and no
+//! checksums, and check nothing; they are as fast as they can honestly be made, because a slow yardstick flatters what
+//! it measures.
+
+mod sockets;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Write};
@@ -21,6 +24,9 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::io::ReaderStream;
 
+use sockets::Audience;
+pub use sockets::{FrameFile, write_frame};
+
 /// At most this many bodies go into one commit.
 const COMMIT_BODIES: usize = 1_024;
 /// A commit takes no further body once it holds this many bytes.
@@ -39,6 +45,12 @@ pub enum FloorMode {
     Buffered,
     /// `GET /` answers the file's bytes through axum's streaming body.
     File,
+    /// As [`FloorMode::Synced`]; what is durable is then written as a text frame to every WebSocket opened at `/v1/ws`.
+    SyncedSockets,
+    /// As [`FloorMode::Buffered`]; what is written is then written as a text frame to every such WebSocket.
+    BufferedSockets,
+    /// Answers the first message on a WebSocket with all frames of the file, which [`write_frame`] wrote.
+    Frames,
 }
 
 /// Serves the floor `mode` over the file at `path` until SIGINT. `on_listening` gets the bound address.
@@ -52,9 +64,12 @@ pub async fn serve(
     on_listening: impl FnOnce(SocketAddr),
 ) -> io::Result<()> {
     let (router, writer) = match mode {
-        FloorMode::Synced => appending(path, true)?,
-        FloorMode::Buffered => appending(path, false)?,
+        FloorMode::Synced => appending(path, true, None)?,
+        FloorMode::Buffered => appending(path, false, None)?,
         FloorMode::File => (serving(path), None),
+        FloorMode::SyncedSockets => appending(path, true, Some(Audience::default()))?,
+        FloorMode::BufferedSockets => appending(path, false, Some(Audience::default()))?,
+        FloorMode::Frames => (sockets::replaying(FrameFile::open(path)?), None),
     };
     let listener = TcpListener::bind(listen).await?;
     on_listening(listener.local_addr()?);
@@ -86,14 +101,22 @@ type Writer = Option<JoinHandle<()>>;
 /// Unbounded, yet bounded by the connections: each waits for its answer before it sends again.
 type Queue = mpsc::Sender<Append>;
 
-/// The router that appends, and the writer behind it.
-fn appending(path: &Path, synced: bool) -> io::Result<(Router, Writer)> {
+/// The router that appends, and the writer behind it, which tells the `audience` what it wrote.
+fn appending(
+    path: &Path,
+    synced: bool,
+    audience: Option<Audience>,
+) -> io::Result<(Router, Writer)> {
     let file = OpenOptions::new().create(true).append(true).open(path)?;
     let (queue, waiting) = mpsc::channel();
-    // It keeps one of the runtime's threads for blocking work for itself.
-    let writer = spawn_blocking(move || write_all_that_waits(file, &waiting, synced));
-    let router =
+    let mut router =
         Router::new().route("/", post(append)).layer(DefaultBodyLimit::disable()).with_state(queue);
+    if let Some(audience) = &audience {
+        router = router.merge(audience.router());
+    }
+    // It keeps one of the runtime's threads for blocking work for itself.
+    let writer =
+        spawn_blocking(move || write_all_that_waits(file, &waiting, synced, audience.as_ref()));
     Ok((router, Some(writer)))
 }
 
@@ -110,7 +133,12 @@ async fn append(State(queue): State<Queue>, body: Bytes) -> StatusCode {
 
 /// The group commit: drain what waits, one write, one sync, answer all. Ends when all senders are gone, or at the first
 /// failed write: then every caller is answered with an error, since its sender is dropped.
-fn write_all_that_waits(mut file: File, waiting: &mpsc::Receiver<Append>, synced: bool) {
+fn write_all_that_waits(
+    mut file: File,
+    waiting: &mpsc::Receiver<Append>,
+    synced: bool,
+    audience: Option<&Audience>,
+) {
     let mut batch = Vec::with_capacity(COMMIT_BODIES);
     let mut flat = Vec::with_capacity(COPY_BYTES);
     while let Ok(first) = waiting.recv() {
@@ -128,6 +156,9 @@ fn write_all_that_waits(mut file: File, waiting: &mpsc::Receiver<Append>, synced
             return;
         }
         for append in batch.drain(..) {
+            if let Some(audience) = audience {
+                audience.tell(append.body);
+            }
             // A caller that hung up needs no answer.
             let _ = append.done.send(());
         }

@@ -3,7 +3,7 @@
 //! they decide nothing.
 //!
 //! ```text
-//! listen ─► connection ─► serve ─► router ─► topics | publish, upload | read, stream | ops | pages
+//! listen ─► connection ─► serve ─► router ─► topics | publish, upload | read, stream | ops | pages, sdk
 //!  bounds    time-outs     guard, ids, refusals       extract, body ─► broker ─► wire
 //! ```
 

@@ -46,8 +46,8 @@ static SWAGGER: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/openapi.json", get(document))
-        .route("/asyncapi.yaml", get(frames))
         .route("/docs", get(home))
+        .route("/asyncapi.yaml", get(frames))
         .route("/docs/style.css", get(style))
         .route("/docs/errors", get(errors))
         .route("/docs/errors/{code}", get(error))

@@ -1,5 +1,5 @@
-// The same client where WebSocket is blocked: server-sent events, and where a proxy holds those back, long poll.
-// What it hands to the core looks like a WebSocket that speaks tidegate.v1; the core knows nothing of it.
+// The same client where WebSocket is blocked: by server-sent events, and where those are held back by long poll.
+// To the core it looks like a WebSocket.
 
 import { connect as core, decodeCursor, encodeCursor } from "./tidegate.js";
 
@@ -86,6 +86,11 @@ class Stream {
     const answer = await this.#socket._fetch(path, { headers: { accept }, signal });
     if (answer.ok) return answer;
     const problem = await this.#socket._problem(answer);
+    if (this.#known && problem.retryable) throw new Error(problem.detail);
+    this.#refused(problem);
+  }
+
+  #refused(problem) {
     const { id, sub } = this.#ask;
     this.#say(this.#known ? { op: "unsubscribed", sub, problem } : { op: "error", id, sub, problem });
     this.close();
@@ -131,10 +136,10 @@ class Stream {
     const body = data ? JSON.parse(data) : {};
     const { sub } = this.#ask;
     if (event === "records") this.#records(body);
-    else if (event === "lost" || event === "unsubscribed") this.#say({ ...body, op: event, sub });
+    else if (event === "position") this.#stands(id);
+    else if (event === "lost") this.#say({ ...body, op: event, sub });
+    else if (event === "closing" && !body.reconnect) this.#refused(body.problem);
     else if (event === "reauth" || event === "closing") this.#say({ ...body, op: event });
-    else if (id ?? body.cursor) return this.#stands(id ?? body.cursor);
-    if (id) this.#ask.from = { cursor: id };
   }
 
   async #poll() {
@@ -192,7 +197,8 @@ class AnySocket {
     this.#native = new Native(url, protocols);
     this.#native.binaryType = "arraybuffer";
     this.#native.onerror = () => {};
-    this.#native.onclose = blocked;
+    // With such a code the gateway itself has spoken.
+    this.#native.onclose = (close) => (close.code >= 4000 ? this.onclose?.(close) : blocked());
     this.#native.onmessage = (message) => {
       late();
       this.#native.onclose = (close) => this.onclose?.(close);
@@ -203,12 +209,14 @@ class AnySocket {
 
   /** Goes by HTTP from here on, if that goes. */
   async #fall() {
+    this.#undo.push(after(FIRST_MS, () => this._broken()));
     try {
-      const answer = await this._fetch("healthz", { signal: AbortSignal.any([this.#ended.signal, AbortSignal.timeout(FIRST_MS)]) });
+      const answer = await this._fetch("healthz", { signal: this.#ended.signal });
       if (!answer.ok) throw new Error(`healthz answers ${answer.status}`);
     } catch (error) {
       return this._broken(error);
     }
+    this.#undo.pop()();
     this.memory.until = Date.now() + this.memory.retry;
     this.#undo.push(after(this.memory.retry, () => this._broken()));
     this._say({ op: "hello", version: "tidegate.v1", connection: null, heartbeat_ms: 25_000, limits: {}, transport: "http" });
@@ -287,7 +295,6 @@ class AnySocket {
   }
 }
 
-/** As `connect` of the core; falls back by itself, and tries WebSocket again every `retry` milliseconds. */
 export function connect(url, options = {}) {
   const Native = options.WebSocket ?? globalThis.WebSocket;
   const memory = { until: 0, polls: false, retry: options.retry ?? RETRY_MS };

@@ -39,7 +39,7 @@ export interface OutboxOptions {
   name?: string;
   /** How many publishes may wait; 1000 if not said. */
   limit?: number;
-  /** Milliseconds for which the gateway remembers a key, less some; 23 hours if not said. */
+  /** Milliseconds for which the gateway remembers a key, less some; 55 minutes if not said. */
   ttl?: number;
   /** Another place than IndexedDB. */
   store?: Store;

@@ -1,12 +1,12 @@
-// Publishes that wait: kept while the network is away, across reloads, and sent in order, each one once.
-//
-// They lie in IndexedDB rather than in localStorage: it takes far more than 5 MB, holds bytes as they are, is there
-// in workers too, tells when a write is on disk, and does not stop the page while it writes. Where it is not (Node, or a
-// browser that forbids it) they lie in memory, and `outbox.kept` says false.
+// Publishes that wait while the network is away, across reloads. In IndexedDB and not in localStorage: it takes more than
+// 5 MB, and bytes as they are, in workers too, and says when a write is on disk. Where there is none, in memory.
 
 import { TidegateError } from "./tidegate.js";
 
 const problem = (code, detail, more) => new TidegateError({ code, detail, ...more });
+
+// Not `randomUUID`: that is there on pages of https and localhost alone.
+const randomKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 const done = (request) =>
   new Promise((resolve, reject) => {
@@ -14,7 +14,6 @@ const done = (request) =>
     request.onerror = () => reject(request.error);
   });
 
-/** Entries by number, in IndexedDB. */
 class Database {
   kept = true;
   #db;
@@ -30,8 +29,7 @@ class Database {
   async #do(mode, work) {
     const change = this.#db.transaction("entries", mode, { durability: "strict" });
     const result = await done(work(change.objectStore("entries")));
-    // A write counts when it is on disk, not when it is queued.
-    if (mode === "readwrite") await new Promise((resolve, reject) => ([change.oncomplete, change.onabort] = [resolve, () => reject(change.error)]));
+      if (mode === "readwrite") await new Promise((resolve, reject) => ([change.oncomplete, change.onabort] = [resolve, () => reject(change.error)]));
     return result;
   }
 
@@ -49,7 +47,6 @@ class Database {
   }
 }
 
-/** The same in memory. */
 export class Memory {
   kept = false;
   #entries = new Map();
@@ -90,7 +87,7 @@ class Outbox {
   #adding = Promise.resolve();
   #undo;
 
-  constructor(client, store, { limit = 1000, ttl = 23 * 3600_000, name }) {
+  constructor(client, store, { limit = 1000, ttl = 55 * 60_000, name }) {
     this.#client = client;
     this.#store = store;
     this.#limit = limit;
@@ -100,18 +97,16 @@ class Outbox {
     this.#send();
   }
 
-  /** Whether what waits here outlives the page. */
   get kept() {
     return this.#store.kept;
   }
 
-  /** How many publishes wait. */
   size() {
     return this.#store.count();
   }
 
-  /** Keeps a publish until it is done. `kept` of the answer: it is stored; `done`: the gateway's answer. */
-  async publish(topic, records, { idempotencyKey = crypto.randomUUID() } = {}) {
+  /** Resolves when the publish is stored; its `done` when the gateway has it. */
+  async publish(topic, records, { idempotencyKey = randomKey() } = {}) {
     const entry = { topic, records: [].concat(records), idempotencyKey };
     // One after the other, so that the bound holds and the order is that of the calls.
     const added = this.#adding.then(async () => {
@@ -129,7 +124,7 @@ class Outbox {
     return { idempotencyKey, done };
   }
 
-  /** Calls `fn({ topic, records, idempotencyKey, error })` for a publish that was refused for good. */
+  /** Calls `fn` for each publish that was refused for good. */
   onFailed(fn) {
     this.#failed.add(fn);
     return () => this.#failed.delete(fn);
@@ -148,7 +143,7 @@ class Outbox {
     this.#sending = true;
     const all = () => this.#sendAll();
     try {
-      // Of all tabs with this outbox one sends. Should two, the keys keep records from being there twice.
+      // Of all tabs one sends. Should two, the keys keep records from being there twice.
       const locks = globalThis.navigator?.locks;
       if (locks && this.kept) await locks.request(`tidegate-outbox-${this.name}`, { signal: this.#stop.signal }, all);
       else await all();
@@ -210,7 +205,6 @@ class Outbox {
   }
 }
 
-/** Opens the outbox `name` for a client. `store`: another place for what waits. */
 export async function openOutbox(client, { name = "default", store, ...options } = {}) {
   if (!store && globalThis.indexedDB) store = await Database.open(name).catch(() => undefined);
   return new Outbox(client, store ?? new Memory(), { ...options, name });

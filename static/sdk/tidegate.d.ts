@@ -79,7 +79,7 @@ export class TidegateError extends Error {
 }
 
 /** `cursor` as `subscription.cursor`, or any other answer of the gateway, gave it. */
-export type From = "earliest" | "latest" | { last: number } | { time: string | number | Date } | { cursor: string };
+export type From = "earliest" | "latest" | { last: number } | { offset: number } | { time: string | number | Date } | { cursor: string };
 
 export interface SubscribeOptions {
   topic?: string;
@@ -92,7 +92,7 @@ export interface SubscribeOptions {
   keys?: string[];
   /** How many records may be on their way or waiting to be taken; 1000 if not said. */
   credit?: number;
-  /** `deflate` has batches compressed, once for all who ask. */
+  /** `deflate` has batches compressed, once for all who ask. A platform that cannot open them gets `json`. */
   encoding?: "json" | "deflate";
 }
 
@@ -108,7 +108,7 @@ export interface Lost {
 export interface SubscriptionEvents {
   /** The gateway has accepted it; `cursor` says where it stands. */
   subscribed: { subscription: Subscription };
-  /** Said before the next record of that partition. */
+  /** Said before the next record of that partition; once more if the connection is lost before that came. */
   lost: Lost & { subscription?: Subscription };
   /** It is read from the store until it has caught up. */
   lagging: { behind: number; subscription?: Subscription };

@@ -1,5 +1,5 @@
-// Tidegate's client for browsers and Node: subscriptions over one WebSocket that keep their place through
-// reconnects, restarts and sleep, and publishes that are repeated only where that is safe. No dependencies.
+// The client of tidegate: subscriptions over one WebSocket that keep their place through reconnects, restarts and
+// sleep, and publishes that are repeated only where that is safe. The interface is described in tidegate.d.ts.
 
 const utf8 = new TextEncoder();
 const PROTOCOL = "tidegate.v1";
@@ -18,7 +18,7 @@ function base64(bytes) {
 const base64url = (bytes) => base64(bytes).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 const fromBase64url = (text) => binary(text.replace(/-/g, "+").replace(/_/g, "/"));
 
-/** What the gateway or this client refused: an RFC 9457 problem as an Error. */
+/** A problem (RFC 9457) as an Error. */
 export class TidegateError extends Error {
   constructor(problem) {
     super(problem.detail || problem.title || problem.code);
@@ -35,7 +35,6 @@ const failure = (code, detail, more) => new TidegateError({ code, detail, ...mor
 // Positions: Map of topic -> { incarnation: 8 bytes, at: Map of partition -> [epoch, next] }. The text of a cursor is
 // base64url of version 1, varint count of topics, each { name, incarnation, varint count, { partition, epoch, next }… }, CRC-32.
 
-/** The positions in a cursor's text. */
 export function decodeCursor(text) {
   const bytes = fromBase64url(text);
   let i = 1;
@@ -59,7 +58,6 @@ export function decodeCursor(text) {
   return positions;
 }
 
-/** The text of a cursor, good on every transport. */
 export function encodeCursor(positions) {
   const out = [1];
   const number = (n) => {
@@ -115,32 +113,27 @@ function report(error) {
   });
 }
 
-/** A record as it was read. */
 class Record {
   constructor({ topic, partition, epoch }, wire) {
     Object.assign(this, wire, { topic, partition, epoch });
   }
 
-  /** The value's bytes, whatever its kind. */
   get bytes() {
     if (this.value_base64 !== undefined) return binary(this.value_base64);
     return utf8.encode(this.text ?? JSON.stringify(this.value));
   }
 
-  /** The key's bytes; undefined without a key. */
   get keyBytes() {
     if (this.key_base64 !== undefined) return binary(this.key_base64);
     return this.key === undefined ? undefined : utf8.encode(this.key);
   }
 
-  /** The first header of that name, as a string. */
   header(name) {
     const found = this.headers?.find((header) => header.name === name);
     return found && (found.value ?? new TextDecoder().decode(binary(found.value_base64)));
   }
 }
 
-/** Records of one or several topics, in order: an async iterator, or a callback. Made by `client.subscribe`. */
 class Subscription extends Emitter {
   #link;
   #options;
@@ -160,7 +153,8 @@ class Subscription extends Emitter {
     super();
     const { topic, topics = topic, from = "latest", partitions, keys, credit = 1000, encoding } = options;
     this.#link = link;
-    this.#options = { topics: [].concat(topics), from, partitions, keys, credit, encoding };
+    const packed = globalThis.DecompressionStream ? encoding : undefined;
+    this.#options = { topics: [].concat(topics), from, partitions, keys, credit, encoding: packed };
     this.#onRecord = onRecord;
     this.sub = sub;
   }
@@ -170,7 +164,6 @@ class Subscription extends Emitter {
     return this.#taken ? encodeCursor(this.#taken) : this.#options.from.cursor;
   }
 
-  /** Ends it: no further record comes. */
   close() {
     if (!this.#ended) this.#link.forget(this.sub);
     this.#inbox = [];
@@ -315,7 +308,7 @@ async function inflate(buffer) {
   return { ...JSON.parse(head), ...JSON.parse(rest[0] === "{" ? rest : `{${rest}`) };
 }
 
-/** A gateway, reached by one connection that is made again whenever it is lost. Made by `connect`. */
+/** One connection, made again whenever it is lost. */
 class Client extends Emitter {
   #url;
   #options;
@@ -344,9 +337,7 @@ class Client extends Emitter {
     },
   };
 
-  /** `connecting`, `open`, `waiting`, `offline` or `closed`. */
   state = "connecting";
-  /** The server's hello: version, connection id, limits. */
   hello;
 
   constructor(url, options) {
@@ -361,7 +352,6 @@ class Client extends Emitter {
     queueMicrotask(() => this.state === "connecting" && this.#connect());
   }
 
-  /** Reads topics from `from` on. With `onRecord` records are handed to it, else iterate over what this answers. */
   subscribe(options, onRecord) {
     if (this.state === "closed") throw failure("client_closed", "the client was closed");
     // The lowest that is free: most connections have one subscription, and share what is sent to number 1.
@@ -394,7 +384,6 @@ class Client extends Emitter {
     });
   }
 
-  /** Ends the connection and all subscriptions. */
   close() {
     if (this.state !== "closed") this.#end();
   }
@@ -554,7 +543,7 @@ class Client extends Emitter {
     }
     if (this.#suspended) return this.#set("offline", { error });
     // Full jitter: those who lost one server together do not come back to the next together.
-    const delay = words?.after_ms ?? Math.random() * Math.min(cap, base * 2 ** Math.min(this.#attempt, 30));
+    const delay = words?.after_ms || Math.random() * Math.min(cap, base * 2 ** Math.min(this.#attempt, 30));
     this.#attempt++;
     this.#notBefore = words ? Date.now() + delay : 0;
     this.#after(delay, () => this.#connect());
@@ -591,7 +580,9 @@ class Client extends Emitter {
   #publish(publish) {
     const { frame } = publish;
     const bound = this.hello.limits?.frame_bytes;
-    if (bound && JSON.stringify(frame).length * 3 > bound && utf8.encode(JSON.stringify(frame)).length + 32 > bound) {
+    const text = JSON.stringify(frame);
+    // Behind its id it is a little longer; a character has up to three bytes.
+    if (text.length * 3 > bound && utf8.encode(text).length + 32 > bound) {
       return this.#settle(publish, failure("body_too_large", `the gateway takes frames of at most ${bound} bytes`));
     }
     publish.sent = true;

@@ -85,6 +85,19 @@ pub fn read_from(address: SocketAddr, topic: &str, partition: u64, offset: u64) 
     read(address, &format!("{}?from=offset:{offset}&partition={partition}", records_path(topic)))
 }
 
+/// A request for one record of one partition.
+#[must_use]
+pub fn read_one(address: SocketAddr, topic: &str, partition: u64, offset: u64) -> Bytes {
+    let path = records_path(topic);
+    read(address, &format!("{path}?from=offset:{offset}&partition={partition}&limit=1"))
+}
+
+/// A request for all records with this key, which needs no escaping, as NDJSON, up to the tail.
+#[must_use]
+pub fn read_key(address: SocketAddr, topic: &str, key: &str) -> Bytes {
+    read(address, &format!("{}?from=earliest&key={key}", records_path(topic)))
+}
+
 fn read(address: SocketAddr, target: &str) -> Bytes {
     request(address, "GET", target, &[("accept", Form::Ndjson.content_type())], b"")
 }
@@ -102,7 +115,29 @@ pub async fn create_topic(
     topic: &str,
     durability: &str,
 ) -> Result<(), BenchError> {
-    let body = json!({"partitions": 4, "durability": durability});
+    create(server, topic, 4, durability).await
+}
+
+/// Makes a topic.
+///
+/// # Errors
+/// When the gateway refuses.
+pub async fn create(
+    server: &Server,
+    topic: &str,
+    partitions: u32,
+    durability: &str,
+) -> Result<(), BenchError> {
+    let body = json!({"partitions": partitions, "durability": durability});
+    call(server, "PUT", &format!("/v1/topics/{topic}"), Some(&body)).await.map(drop)
+}
+
+/// Makes a buffered topic of four partitions with an index of its keys.
+///
+/// # Errors
+/// When the gateway refuses.
+pub async fn create_keyed(server: &Server, topic: &str) -> Result<(), BenchError> {
+    let body = json!({"partitions": 4, "durability": "buffered", "keyed": true});
     call(server, "PUT", &format!("/v1/topics/{topic}"), Some(&body)).await.map(drop)
 }
 

@@ -68,6 +68,16 @@ pub enum BenchError {
         /// How long.
         after: Duration,
     },
+    /// The system allows too few file descriptors for so many sockets.
+    #[error(
+        "{needed} file descriptors are needed, {maximum} allowed: raise the hard limit (`ulimit -Hn`), or take fewer"
+    )]
+    Descriptors {
+        /// How many are needed.
+        needed: u64,
+        /// The hard limit.
+        maximum: u64,
+    },
     /// A signal came. What was started is stopped, and the data removed.
     #[error("interrupted")]
     Interrupted,

@@ -24,7 +24,7 @@ pub enum Side {
 }
 
 /// The two servers.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Pair<'a> {
     /// The gateway.
     pub subject: &'a Server,
@@ -49,17 +49,17 @@ impl Pair<'_> {
     pub async fn interleaved<T>(
         &self,
         setup: &Setup,
-        stretch: impl AsyncFn(Side) -> Result<T, BenchError>,
+        mut stretch: impl AsyncFnMut(Side) -> Result<T, BenchError>,
     ) -> Result<Vec<(T, T)>, BenchError> {
         let mut rounds = Vec::with_capacity(setup.rounds);
         for round in 0..setup.rounds {
             // Nobody should always go first: what the first leaves to the system, the second would pay for.
             rounds.push(if round % 2 == 0 {
-                let floor = self.alone(setup, Side::Floor, &stretch).await?;
-                (self.alone(setup, Side::Subject, &stretch).await?, floor)
+                let floor = self.alone(setup, Side::Floor, &mut stretch).await?;
+                (self.alone(setup, Side::Subject, &mut stretch).await?, floor)
             } else {
-                let subject = self.alone(setup, Side::Subject, &stretch).await?;
-                (subject, self.alone(setup, Side::Floor, &stretch).await?)
+                let subject = self.alone(setup, Side::Subject, &mut stretch).await?;
+                (subject, self.alone(setup, Side::Floor, &mut stretch).await?)
             });
         }
         self.subject.resume();
@@ -71,7 +71,7 @@ impl Pair<'_> {
         &self,
         setup: &Setup,
         side: Side,
-        stretch: impl AsyncFn(Side) -> Result<T, BenchError>,
+        stretch: &mut impl AsyncFnMut(Side) -> Result<T, BenchError>,
     ) -> Result<T, BenchError> {
         let (measured, waiting) = match side {
             Side::Subject => (self.subject, self.floor),

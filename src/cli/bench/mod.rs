@@ -8,6 +8,7 @@ mod api;
 mod data;
 mod error;
 mod fill;
+mod live;
 mod measure;
 mod memory;
 mod process;
@@ -35,6 +36,7 @@ const EXAMPLES: &str = "\
 Examples:
   tidegate bench publish                   the two levels of durability, one record per request
   tidegate bench all --rounds 5            all that need neither much time nor much disk
+  tidegate bench live                      everything about WebSockets
   tidegate bench --json replay             the same figures for a program
   tidegate bench restart --dir /var/tmp    stores 10 GiB there: choose a real disk
   tidegate bench publish --serve-arg=--engine=memory
@@ -96,6 +98,8 @@ enum What {
         #[arg(long, default_value_t = 8.0, value_parser = positive)]
         large_gib: f64,
     },
+    #[command(flatten)]
+    Live(live::Live),
     /// Runs a floor server alone, until interrupted.
     Floor(FloorArgs),
 }
@@ -135,6 +139,12 @@ enum FloorKind {
     Buffered,
     /// Serves the file.
     File,
+    /// As `synced`, and then writes each body to all WebSockets.
+    SyncedSockets,
+    /// As `buffered`, and then writes each body to all WebSockets.
+    BufferedSockets,
+    /// Writes the frames of the file to a WebSocket that says something.
+    Frames,
 }
 
 impl FloorKind {
@@ -143,6 +153,9 @@ impl FloorKind {
             Self::Synced => "synced",
             Self::Buffered => "buffered",
             Self::File => "file",
+            Self::SyncedSockets => "synced-sockets",
+            Self::BufferedSockets => "buffered-sockets",
+            Self::Frames => "frames",
         }
     }
 }
@@ -153,6 +166,9 @@ impl From<FloorKind> for FloorMode {
             FloorKind::Synced => Self::Synced,
             FloorKind::Buffered => Self::Buffered,
             FloorKind::File => Self::File,
+            FloorKind::SyncedSockets => Self::SyncedSockets,
+            FloorKind::BufferedSockets => Self::BufferedSockets,
+            FloorKind::Frames => Self::Frames,
         }
     }
 }
@@ -273,6 +289,7 @@ async fn measure_all(what: &What, options: &Options) -> Result<Report, BenchErro
         What::Restart { small_gib, large_gib } => {
             vec![restart::restart(&setup, *small_gib, *large_gib).await?]
         }
+        What::Live(live) => live::measure(&setup, live).await?,
         // Handled before a work directory is made.
         What::Floor(_) => Vec::new(),
     };

@@ -8,24 +8,18 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::api::{self, Form};
-use super::data;
+use super::api;
 use super::error::BenchError;
+use super::fill::{SMALL_RECORD, store};
 use super::measure::{Pair, Side, busy, generator_cpu_time, megabytes};
 use super::process::Server;
 use super::report::{Row, Series, Table, Target, median};
 use super::setup::Setup;
 use super::{FloorKind, progress};
-use crate::client::load::{Connection, LineCounter, drive_count, request};
+use crate::client::load::{Connection, LineCounter, request};
 
-/// Bytes of a record's value.
-const RECORD: usize = 200;
 /// Records of a request where they are published in batches.
 const BATCH: u64 = 1_000;
-/// Different bodies.
-const BODIES: u64 = 64;
-/// Connections where records are published one by one.
-const PUBLISHERS: usize = 64;
 /// The topic published one by one, the one published in batches, and one with a hundredth of its records.
 const SINGLE: &str = "bench-single";
 const BATCHED: &str = "bench-batched";
@@ -51,12 +45,14 @@ pub async fn replay(setup: &Setup, records: u64) -> Result<Table, BenchError> {
         [(BATCHED, BATCH, "published in batches"), (SINGLE, 1, "published one by one")]
     {
         progress(&format!("replay: {records} records, {name}"));
+        api::create_topic(&subject, topic, "buffered").await?;
         store(&subject, topic, records, batch).await?;
         tokio::time::sleep(REST).await;
         let (series, note) = read_by_turns(setup, &subject, topic, records).await?;
         rows.push(Row::new(name, "MB/s", series, Target::AtLeast(0.3), Some(0.5), note));
     }
     progress("replay: time to first byte");
+    api::create_topic(&subject, SHORT, "buffered").await?;
     store(&subject, SHORT, short, BATCH).await?;
     tokio::time::sleep(REST).await;
     rows.push(first_byte(setup, &subject, records, short).await?);
@@ -68,22 +64,9 @@ pub async fn replay(setup: &Setup, records: u64) -> Result<Table, BenchError> {
         pinning,
         rows,
         notes: vec![format!(
-            "records of {RECORD} B, one reader, NDJSON; the floor streams the same bytes from a file in the page cache."
+            "records of {SMALL_RECORD} B, one reader, NDJSON; the floor streams the same bytes from a file in the page cache."
         )],
     })
-}
-
-async fn store(subject: &Server, topic: &str, records: u64, batch: u64) -> Result<(), BenchError> {
-    api::create_topic(subject, topic, "buffered").await?;
-    let mut rng = data::seeded();
-    let mut body = || {
-        let values: Vec<String> = (0..batch).map(|_| data::order(&mut rng, RECORD)).collect();
-        api::publish(subject.address(), topic, Form::Json, &data::json_batch(&values))
-    };
-    let requests: Vec<Bytes> = (0..BODIES).map(|_| body()).collect();
-    let connections = if batch == 1 { PUBLISHERS } else { 1 };
-    let sent = drive_count(subject.address(), &requests, connections, records / batch).await;
-    sent.map(drop).map_err(BenchError::load(format!("publishing to {topic}")))
 }
 
 /// Reads the topic once into a file, then topic and file by turns. Returns the rates, and the rest in words.

@@ -18,17 +18,21 @@ use crate::client::load::{
 use crate::http::floor::{self, FloorMode};
 
 /// A path in a directory of the test's own, removed at its end.
-struct Scratch(PathBuf, #[expect(dead_code, reason = "kept for its drop")] TempDir);
+pub(super) struct Scratch(pub PathBuf, #[expect(dead_code, reason = "kept for its drop")] TempDir);
 
 impl Scratch {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         Self(directory.path().join("floor"), directory)
     }
 }
 
 /// Serves a floor while `work` runs against it.
-async fn with_floor<T>(mode: FloorMode, path: &Path, work: impl AsyncFnOnce(SocketAddr) -> T) -> T {
+pub(super) async fn with_floor<T>(
+    mode: FloorMode,
+    path: &Path,
+    work: impl AsyncFnOnce(SocketAddr) -> T,
+) -> T {
     let (tell, told) = oneshot::channel();
     let listening = move |address| tell.send(address).expect("the test waits for the address");
     tokio::select! {

@@ -66,14 +66,28 @@ pub async fn drive_count(
     connections: usize,
     count: u64,
 ) -> Result<Duration, LoadError> {
+    let of = |index: u64| requests[(index % requests.len() as u64) as usize].clone();
+    drive_count_with(address, of, connections, count).await
+}
+
+/// Sends `count` requests that `make` makes of their numbers over `connections` connections, and returns how long it
+/// took.
+///
+/// # Errors
+/// At the first request that is not answered with a success.
+pub async fn drive_count_with(
+    address: SocketAddr,
+    make: impl Fn(u64) -> Bytes,
+    connections: usize,
+    count: u64,
+) -> Result<Duration, LoadError> {
     let mut connections = connect(address, connections).await?;
     let next = Cell::new(0_u64);
     let begin = Instant::now();
     let loops = connections.iter_mut().map(|connection| async {
         while next.get() < count {
             let index = next.replace(next.get() + 1);
-            let request = &requests[(index % requests.len() as u64) as usize];
-            connection.hit(request).await?;
+            connection.hit(&make(index)).await?;
         }
         Ok::<_, LoadError>(())
     });
@@ -111,17 +125,30 @@ pub async fn pace(
     requests: &[Bytes],
     pace: Pace,
 ) -> Result<Vec<Timed>, LoadError> {
+    let of = |index: u64, _| requests[(index % requests.len() as u64) as usize].clone();
+    pace_with(address, of, pace).await
+}
+
+/// As [`pace`](fn@pace), with requests that `make` makes when they are sent: of the number of the request, in the order
+/// in which they are due, and of the time that counts as its beginning.
+///
+/// # Errors
+/// At the first request that is not answered with a success.
+pub async fn pace_with(
+    address: SocketAddr,
+    make: impl Fn(u64, Instant) -> Bytes,
+    pace: Pace,
+) -> Result<Vec<Timed>, LoadError> {
     let mut connections = connect(address, pace.connections).await?;
     let gap = Duration::from_secs_f64(1.0 / pace.rate);
     let step = gap * u32::try_from(pace.connections).unwrap_or(u32::MAX);
     let begin = Instant::now();
+    let make = &make;
     let loops = connections.iter_mut().zip(0_u32..).map(|(connection, index)| async move {
         let mut timed = Vec::new();
         let mut due = begin + gap * index;
-        for request in requests.iter().cycle().skip(index as usize % requests.len()) {
-            if due >= begin + pace.length {
-                break;
-            }
+        let mut number = u64::from(index);
+        while due < begin + pace.length {
             // The timer is coarse (a millisecond): being woken late is the generator's doing and not measured.
             let from = if Instant::now() < due {
                 tokio::time::sleep_until(due.into()).await;
@@ -129,13 +156,40 @@ pub async fn pace(
             } else {
                 due
             };
-            connection.hit(request).await?;
+            connection.hit(&make(number, from)).await?;
             timed.push(Timed { due: from, latency: from.elapsed() });
             due += step;
+            number += pace.connections as u64;
         }
         Ok::<_, LoadError>(timed)
     });
     Ok(in_time(pace.length, try_join_all(loops)).await?.concat())
+}
+
+/// Sends requests over `connections` connections until `end`, each when `admit` lets it: the number of a request says
+/// which of `requests` it is, taken in turn. Returns how many were sent; all were answered.
+///
+/// # Errors
+/// At the first request that is not answered with a success.
+pub async fn flow(
+    address: SocketAddr,
+    requests: &[Bytes],
+    connections: usize,
+    end: Instant,
+    admit: impl AsyncFn(u64),
+) -> Result<u64, LoadError> {
+    let mut connections = connect(address, connections).await?;
+    let next = Cell::new(0_u64);
+    let loops = connections.iter_mut().map(|connection| async {
+        while Instant::now() < end {
+            let number = next.replace(next.get() + 1);
+            admit(number).await;
+            connection.hit(&requests[(number % requests.len() as u64) as usize]).await?;
+        }
+        Ok::<_, LoadError>(())
+    });
+    in_time(end.saturating_duration_since(Instant::now()), try_join_all(loops)).await?;
+    Ok(next.get())
 }
 
 async fn connect(address: SocketAddr, connections: usize) -> Result<Vec<Connection>, LoadError> {

@@ -1,12 +1,14 @@
-//! The load generator of `tidegate bench`: HTTP/1.1 over plain sockets, with requests built once and answers parsed no
-//! further than they must be, so that on a small machine the generator costs less than what it measures. It knows
-//! nothing of topics or records, spawns nothing (all connections of a stretch are one future), and fails a stretch at
-//! the first answer that is not a success: a rate with errors in it is no rate.
+//! The load generator of `tidegate bench`: HTTP/1.1 and WebSockets over plain sockets, with requests built once and
+//! answers parsed no further than they must be, so that on a small machine the generator costs less than what it
+//! measures. It knows nothing of topics or records, spawns nothing (all connections of a stretch are one future), and
+//! fails a stretch at the first answer that is not a success: a rate with errors in it is no rate.
 
 mod connection;
 mod drive;
+mod frames;
 mod lines;
 mod response;
+mod socket;
 mod upload;
 
 use std::io;
@@ -16,8 +18,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use connection::{Answer, Connection};
-pub use drive::{Pace, Stretch, Timed, drive, drive_count, pace};
+pub use drive::{
+    Pace, Stretch, Timed, drive, drive_count, drive_count_with, flow, pace, pace_with,
+};
+pub use frames::{Frame, FrameReader, Opcode};
 pub use lines::LineCounter;
+pub use socket::{Fleet, Socket};
 
 /// Why a stretch of load came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +42,12 @@ pub enum LoadError {
     /// The server ended the connection within an answer.
     #[error("the server closed the connection within an answer")]
     Closed,
+    /// The server closed a WebSocket that was to stay open.
+    #[error("the server closed a socket: {0}")]
+    Ended(String),
+    /// A socket was sent what says that something is wrong.
+    #[error("the server said: {0}")]
+    Said(String),
     /// The answer is not HTTP/1.1 as this generator understands it.
     #[error("the answer is malformed: {0}")]
     Malformed(&'static str),

@@ -1,11 +1,11 @@
 // A real Chromium, driven over its DevTools protocol: pages that evaluate, go back and forth, freeze and go offline.
 // A driver for tests of pages would keep them out of the back/forward cache, which is one of the things to test.
 
-import { spawn } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { WebSocket, within } from "./client.mjs";
+import { start } from "./gateway.mjs";
 
 const FLAGS = [
   "--headless",
@@ -41,7 +41,7 @@ export class Chromium {
   /** Starts it over the same profile. */
   async run() {
     const args = [...FLAGS, `--user-data-dir=${path.join(this.home, "profile")}`, "about:blank"];
-    const child = (this.#child = spawn(program(), args, { env: { ...process.env, HOME: this.home } }));
+    const child = (this.#child = start(program(), args, { env: { ...process.env, HOME: this.home } }));
     const address = await within(
       new Promise((resolve, reject) => {
         let said = "";
@@ -89,11 +89,10 @@ export class Chromium {
 
   /** Ends it as a crash of the machine would, the profile staying. */
   end() {
-    const gone = new Promise((resolve) => this.#child.once("exit", resolve));
     this.#child.removeAllListeners("exit");
-    this.#child.once("exit", () => {});
+    const gone = new Promise((resolve) => this.#child.once("exit", resolve));
     this.#child.kill("SIGKILL");
-    return Promise.race([gone, new Promise((resolve) => this.#child.once("close", resolve))]);
+    return gone;
   }
 
   async stop() {

@@ -12,6 +12,19 @@ export const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "
 const BINARY = process.env.TIDEGATE_BIN || path.join(ROOT, "target/release/tidegate");
 const START_MS = 60_000;
 
+/** What must not outlive this process, whatever ends it. */
+const running = new Set();
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => process.exit(1));
+
+/** Starts a program that ends with this process at the latest. */
+export function start(program, args, options) {
+  const child = spawn(program, args, options);
+  running.add(child);
+  child.on("exit", () => running.delete(child));
+  return child;
+}
+
 /** A port that no client's end can take while the gateway is down: below those that Linux gives out by itself. */
 async function freePort() {
   for (;;) {
@@ -43,7 +56,7 @@ export class Gateway {
 
   /** Starts the process, and waits until it listens. */
   run() {
-    const child = (this.#child = spawn(BINARY, this.#arguments));
+    const child = (this.#child = start(BINARY, this.#arguments));
     const log = [];
     child.stderr.on("data", (text) => log.push(String(text)) > 200 && log.shift());
     return new Promise((resolve, reject) => {

@@ -274,6 +274,29 @@ describe("resuming", () => {
   });
 });
 
+test("frames of a number are not those of the subscription that had it before", async () => {
+  const { client, subscription, sub } = await subscribed();
+  subscription.close();
+  const seen = [];
+  const later = client.subscribe({ topic: "orders", from: "earliest" }, (record) => void seen.push(record.offset));
+  assert.equal(later.sub, sub);
+  Scripted.last.says(records(sub, 0, 0, 3));
+  const [, { id }] = Scripted.last.asked("subscribe");
+  Scripted.last.says({ op: "ok", id, sub, cursor: cursorAt([0, [0, 7]]) }, records(sub, 0, 7, 7));
+  assert.deepEqual(seen, [7]);
+});
+
+test("where nothing opens deflate it is not asked for", async () => {
+  const { DecompressionStream } = globalThis;
+  delete globalThis.DecompressionStream;
+  try {
+    const { ask } = await subscribed({ encoding: "deflate" });
+    assert.equal(ask.encoding, undefined);
+  } finally {
+    globalThis.DecompressionStream = DecompressionStream;
+  }
+});
+
 describe("credit", () => {
   test("is given back as records are taken, in halves", async () => {
     const { subscription, sub } = await subscribed({ credit: 4 });

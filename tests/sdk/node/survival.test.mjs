@@ -11,7 +11,7 @@ const PARTITIONS = 4;
 const KILLS = 4;
 const BATCH = 20;
 /** Acknowledged batches between two kills. */
-const BETWEEN = 60;
+const BETWEEN = 30;
 
 let gateway;
 before(async () => (gateway = await Gateway.start()));
