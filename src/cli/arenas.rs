@@ -16,7 +16,9 @@ pub(super) fn few() {
         return;
     }
     let mut arguments = env::args_os();
-    let mut again = Command::new("/proc/self/exe");
+    // By its own name: it is what lists of processes show.
+    let Ok(program) = env::current_exe() else { return };
+    let mut again = Command::new(program);
     if let Some(name) = arguments.next() {
         again.arg0(name);
     }

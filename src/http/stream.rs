@@ -97,6 +97,11 @@ enum Cut {
     Failed(Refusal),
 }
 
+fn stopping() -> Cut {
+    let detail = "the gateway stops; go on from the cursor elsewhere, or later";
+    Cut::from(Problem::new(ErrorCode::Closing, detail))
+}
+
 impl<E: Into<Refusal>> From<E> for Cut {
     fn from(error: E) -> Cut {
         Cut::Failed(error.into())
@@ -128,8 +133,16 @@ impl<F: StreamForm> Producer<F> {
         self.form.opening(&mut self.out, &self.reader.cursor().encode());
         let mut bytes = FIRST_READ_BYTES;
         while self.left > 0 {
+            if self.follow && self.draining.is_cancelled() {
+                return Err(stopping());
+            }
             let records = u32::try_from(self.left).unwrap_or(u32::MAX);
             match self.reader.next(ReadBudget { records, bytes }).await? {
+                Some(ReadEvent::Skipped) => {
+                    // What was found is not kept back while more is looked for.
+                    self.take(ReadEvent::Skipped).await?;
+                    self.flush().await?;
+                }
                 Some(event) => self.take(event).await?,
                 None if !self.follow => break,
                 None => self.wait_at_tail().await?,
@@ -189,10 +202,7 @@ impl<F: StreamForm> Producer<F> {
                 Ok(())
             }
             () = self.sender.closed() => Err(Cut::Gone),
-            () = self.draining.cancelled() => {
-                let detail = "the gateway stops; go on from the cursor elsewhere, or later";
-                Err(Cut::from(Problem::new(ErrorCode::Closing, detail)))
-            }
+            () = self.draining.cancelled() => Err(stopping()),
         }
     }
 

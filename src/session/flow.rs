@@ -48,10 +48,21 @@ impl Session {
             }
         }
         if sent == 0 {
+            // One that came to nothing this time goes on with the next look,
+            // and lets other tasks go before.
+            let goes_on = self.ending.is_none() && self.reading.is_none();
+            if goes_on && !self.ready.is_empty() && !out.is_full() {
+                cx.waker().wake_by_ref();
+            }
             return Poll::Pending;
         }
         self.last_sent = Instant::now();
         Poll::Ready(())
+    }
+
+    /// Goes on with requests while nothing can be put out; their answers wait.
+    pub fn poll_requests(&mut self, cx: &mut Context<'_>) {
+        self.finish_requests(cx);
     }
 
     fn put_answers(&mut self, out: &mut impl Outbox) -> usize {
@@ -102,8 +113,11 @@ impl Session {
                 self.parsing = false;
                 self.take_small(&frame);
             }
+            Done::NotParsed(problem) => {
+                self.parsing = false;
+                self.refuse(None, None, &problem);
+            }
             Done::Answer(answer, problem) => {
-                self.parsing &= problem.is_none();
                 if problem.is_some() {
                     self.host.metrics.refused.inc();
                 }
@@ -182,6 +196,8 @@ impl Session {
             }
             Outcome::Recalled(reader) => {
                 let now = Instant::now();
+                // At the tail it moves without a word.
+                sub.place.skipped();
                 let due = sub.place.due(now, self.host.config.heartbeat);
                 sub.put_woken(reader);
                 self.enqueue(id);

@@ -31,6 +31,8 @@ pub(super) enum Done {
     Parsed(RequestId, Result<Ready, Problem>),
     /// A frame that was parsed aside is none; it is to be taken as any other.
     NoPublish(Bytes),
+    /// A frame could not be parsed aside.
+    NotParsed(Problem),
     /// To be answered so.
     Answer(Vec<u8>, Option<Problem>),
 }
@@ -86,7 +88,7 @@ pub(super) fn parse_aside(host: &Arc<Host>, frame: Bytes) -> Request {
         match parsed.await {
             Ok(Ok((id, ready))) => Done::Parsed(id, ready),
             Ok(Err(frame)) => Done::NoPublish(frame),
-            Err(_) => refused(None, internal()),
+            Err(_) => Done::NotParsed(internal()),
         }
     })
 }

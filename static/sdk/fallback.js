@@ -129,7 +129,7 @@ class Stream {
   #event(text) {
     const fields = {};
     for (const line of text.split(/\r?\n/)) {
-      const [, name, value] = /^(\w+): ?(.*)$/.exec(line) ?? [];
+      const [, name, value] = /^(\w+): ?([^]*)$/.exec(line) ?? [];
       if (name) fields[name] = name in fields ? `${fields[name]}\n${value}` : value;
     }
     const { id, event, data } = fields;

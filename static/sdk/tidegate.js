@@ -201,6 +201,10 @@ class Subscription extends Emitter {
   }
 
   /** It cannot go on: said after the records that came before. */
+  get _live() {
+    return this.#live;
+  }
+
   _fail(error, op = "error") {
     this.#inbox.push({ op, error, problem: error.problem });
     this.#serve();
@@ -402,6 +406,7 @@ class Client extends Emitter {
 
   async #connect() {
     this.#set("connecting", { attempt: this.#attempt });
+    if (this.state !== "connecting") return;
     // Stands for the socket until there is one, so that what happens meanwhile makes this attempt void.
     const attempt = (this.#socket = {});
     this.#after(OPENING_MS, () => this.#drop());
@@ -463,8 +468,9 @@ class Client extends Emitter {
     else if (frame.sub !== undefined && op !== "ok") {
       const subscription = this.#subscriptions.get(frame.sub);
       if (op === "unsubscribed") {
+        if (!subscription?._live) return; // of one that had its number before
         this.#subscriptions.delete(frame.sub);
-        subscription?._fail(new TidegateError(frame.problem), op);
+        subscription._fail(new TidegateError(frame.problem), op);
       } else if (op === "error") this.#answer(id, frame);
       else subscription?._frame(frame);
     } else if (id !== undefined) this.#answer(id, frame);
@@ -485,6 +491,7 @@ class Client extends Emitter {
     this.#opened = Date.now();
     this.#notBefore = 0;
     this.#set("open", { hello });
+    if (this.state !== "open") return; // a listener closed it
     this.#watch();
     for (const subscription of this.#subscriptions.values()) this.#subscribe(subscription);
     for (const publish of this.#publishes) this.#publish(publish);

@@ -4,12 +4,14 @@
 use crate::util::{Gateway, on_every_engine, values};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 on_every_engine! {
     a_page_has_the_records_of_its_keys;
     a_keyed_topic_keeps_a_key_in_one_partition;
     a_long_poll_waits_for_its_key;
     what_is_wrong_with_keys_is_said;
+    what_one_reads_by_key_is_not_all_that_others_get;
 }
 
 const RECORDS: &str = "/v1/topics/t/records";
@@ -84,4 +86,47 @@ async fn what_is_wrong_with_keys_is_said(gateway: &Gateway) {
         assert_eq!(reply.refused(), "400 parameter_invalid");
         assert_eq!(reply.value()["parameter"], "key");
     }
+}
+
+/// Follows a topic and collects offsets until the one with `last`.
+async fn offsets_until(gateway: &Gateway, query: &str, last: u64) -> Vec<u64> {
+    let path = format!("{RECORDS}?from=earliest&follow=true{query}");
+    let request = gateway.request(Method::GET, &path).header("accept", "application/x-ndjson");
+    let mut follower = request.send().await.unwrap();
+    let (mut text, mut offsets) = (String::new(), vec![]);
+    while offsets.last() != Some(&last) {
+        let chunk = tokio::time::timeout(Duration::from_secs(30), follower.chunk()).await.unwrap();
+        text.push_str(std::str::from_utf8(&chunk.unwrap().unwrap()).unwrap());
+        while let Some(end) = text.find('\n') {
+            let line: String = text.drain(..=end).collect();
+            let line: Value = serde_json::from_str(&line).unwrap();
+            assert!(!["lost", "error"].iter().any(|op| line["op"] == *op), "{line}");
+            offsets.extend(line["offset"].as_u64());
+        }
+    }
+    offsets
+}
+
+async fn what_one_reads_by_key_is_not_all_that_others_get(gateway: &Gateway) {
+    let body = json!({"partitions": 1, "keyed": true, "durability": "buffered"});
+    assert_eq!(gateway.json(Method::PUT, "/v1/topics/t", &body).await.status, 201);
+    // So much at once that it is not held in memory, and is read by whoever
+    // comes first: at times one who wants but a tenth of it.
+    const ROUNDS: u64 = 40;
+    let (each, last) = (300, ROUNDS * 300);
+    let publishing = async {
+        for _ in 0..ROUNDS {
+            let pad = "x".repeat(1_200);
+            let record = |i: u64| json!({"key": format!("k{}", i % 10), "value": i, "headers": {"pad": pad}});
+            let records: Vec<_> = (0..each).map(record).collect();
+            gateway.publish("t", json!(records)).await;
+            tokio::task::yield_now().await;
+        }
+        gateway.publish("t", json!([{"key": "k3", "value": "last"}])).await;
+    };
+    let plain = offsets_until(gateway, "", last);
+    let keyed = offsets_until(gateway, "&key=k3", last);
+    let ((), plain, keyed) = tokio::join!(publishing, plain, keyed);
+    assert_eq!(plain, (0..=last).collect::<Vec<_>>());
+    assert_eq!(keyed, (0..=last).filter(|n| n % 10 == 3 || *n == last).collect::<Vec<_>>());
 }

@@ -86,7 +86,11 @@ impl Lane {
                 let _turn = hub.turn_to_load().await;
                 match self.of_ring(broker, hub, room)? {
                     (Some(step), _) => Ok(step),
-                    (None, at_end) => self.of_store(broker, room, at_end.then_some(hub)).await,
+                    (None, at_end) => {
+                        // What is read by key is not all that others want.
+                        let for_all = (at_end && self.keys.is_none()).then_some(hub);
+                        self.of_store(broker, room, for_all).await
+                    }
                 }
             }
         }

@@ -35,7 +35,7 @@ use std::{
     thread::JoinHandle,
 };
 use tokio::sync::{
-    Semaphore, SemaphorePermit,
+    OwnedSemaphorePermit, Semaphore,
     mpsc::{UnboundedSender, unbounded_channel},
     oneshot, watch,
 };
@@ -57,7 +57,7 @@ pub struct SledEngine {
     /// Hands answers out.
     tasks: Tasks,
     /// Reads of the store that may go on at once.
-    reads: Semaphore,
+    reads: Arc<Semaphore>,
 }
 
 struct Threads {
@@ -152,7 +152,7 @@ impl SledEngine {
             jobs,
             threads: Mutex::new(Some(threads)),
             tasks,
-            reads: Semaphore::new(READS),
+            reads: Arc::new(Semaphore::new(READS)),
         }))
     }
 
@@ -165,9 +165,10 @@ impl SledEngine {
         self.store.catalog.find(topic)
     }
 
-    /// A turn to read, in the order of asking.
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, EngineError> {
-        self.reads.acquire().await.map_err(|_| EngineError::Closed)
+    /// A turn to read, in the order of asking. It goes with the work, which
+    /// goes on when whoever asked is gone.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, EngineError> {
+        self.reads.clone().acquire_owned().await.map_err(|_| EngineError::Closed)
     }
 
     async fn ask<T>(
@@ -306,8 +307,12 @@ impl Engine for SledEngine {
     ) -> Result<ReadChunk, EngineError> {
         let state = self.find(topic)?;
         state.partition(partition)?;
-        let _turn = self.turn().await?;
-        self.beside(move |store| read::read(store, state.partition(partition)?, from, budget)).await
+        let turn = self.turn().await?;
+        self.beside(move |store| {
+            let _turn = turn;
+            read::read(store, state.partition(partition)?, from, budget)
+        })
+        .await
     }
 
     fn read_recent(
@@ -334,8 +339,9 @@ impl Engine for SledEngine {
         let found = async {
             let state = self.find(topic)?;
             let keys = keys.to_vec();
-            let _turn = self.turn().await?;
+            let turn = self.turn().await?;
             self.beside(move |store| {
+                let _turn = turn;
                 keyed::find(store, state.partition(partition)?, from, &keys, budget)
             })
             .await
@@ -369,8 +375,12 @@ impl Engine for SledEngine {
     ) -> Result<Offset, EngineError> {
         let state = self.find(topic)?;
         state.partition(partition)?;
-        let _turn = self.turn().await?;
-        self.beside(move |store| read::offset_at(store, state.partition(partition)?, time)).await
+        let turn = self.turn().await?;
+        self.beside(move |store| {
+            let _turn = turn;
+            read::offset_at(store, state.partition(partition)?, time)
+        })
+        .await
     }
 
     async fn trim(

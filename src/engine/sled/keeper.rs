@@ -42,7 +42,10 @@ pub(super) fn keeper(store: &Arc<Store>, stop: &Receiver<()>) {
             last = Instant::now();
             step("writing the marks", || store.store_marks(false));
             step("enforcing retention", || enforce_retention(store));
-            round(store);
+            step("the round", || {
+                round(store);
+                Ok(())
+            });
         }
     }
 }

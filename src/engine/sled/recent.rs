@@ -89,14 +89,12 @@ impl Partition {
 
     /// See [`crate::engine::Engine::read_recent`].
     pub(super) fn read_recent(&self, from: Offset, budget: ReadBudget) -> Option<ReadChunk> {
-        let (start, tail) = {
-            let shared = self.shared.read();
-            (shared.start, shared.tail)
-        };
-        if !(start..tail).contains(&from) {
+        // Held until the end: a recovery may take back what is here.
+        let shared = self.shared.read();
+        if !(shared.start..shared.tail).contains(&from) {
             return None;
         }
-        self.recent.lock().read(from, tail, budget)
+        self.recent.lock().read(from, shared.tail, budget)
     }
 }
 

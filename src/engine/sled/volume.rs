@@ -24,6 +24,8 @@ use std::{
 /// 64 accesses brought in before it looks at its size: hundreds of megabytes
 /// with nodes of a quarter of one.
 const STUFFED_BYTES: u64 = 32 << 20;
+/// Values of one leaf, about: what sled reads for one of them.
+const LEAF_VALUES: usize = 8;
 
 /// A volume's number; the newest has the highest, copies aside.
 #[derive(
@@ -277,6 +279,11 @@ impl Volume {
         })
     }
 
+    /// Notes that values were read here and there, and so whole leaves.
+    pub(super) fn read_scattered(&self, bytes: usize) {
+        self.read.fetch_add((bytes * (LEAF_VALUES - 1)) as u64, Ordering::Relaxed);
+    }
+
     /// The entries of a partition's time index here, in order.
     pub(super) fn index(&self, place: Place) -> Result<Vec<IndexEntry>, EngineError> {
         guard::catch(|| {
@@ -300,8 +307,9 @@ impl Volume {
         guard::catch(|| {
             let row = self.db.range(from..=to).next().transpose();
             let row = row.map_err(|e| guard::error(&e))?;
+            // sled has read the whole leaf for it.
             let read = row.as_ref().map_or(0, |(_, value)| value.len());
-            self.read.fetch_add(read as u64, Ordering::Relaxed);
+            self.read.fetch_add((read * LEAF_VALUES) as u64, Ordering::Relaxed);
             Ok(row)
         })
     }

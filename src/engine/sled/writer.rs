@@ -37,6 +37,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 /// How often the writer tries to get going again after a full disk.
 const RECOVERY_PAUSE: Duration = Duration::from_millis(250);
 
+/// Fences that go to sled without a sync between: few bytes beside a commit's.
+const FENCES_UNSYNCED: usize = 32;
+
 /// Answers on their way to those who wait for them. They go in one piece to a
 /// task of the runtime, which hands them out: one wake-up from this thread for
 /// a commit, not one for every request of it.
@@ -210,6 +213,11 @@ impl Writer {
     fn apply(&mut self, commit: Commit) -> Result<(), EngineError> {
         // From here on a failure leaves open what the disk holds, so whoever
         // waits is handed over first: `fail` answers all that is unsynced.
+        // What was left unsynced and this are not too much together.
+        let more = commit.records.bytes() + commit.merged_bytes;
+        if self.unsynced.bytes > 0 && self.unsynced.bytes + more > UNSYNCED_BYTES {
+            self.sync()?;
+        }
         let Commit {
             records,
             fences,
@@ -260,7 +268,16 @@ impl Writer {
         let Some(volume) = &self.volume else {
             return Err(EngineError::Unavailable("the active volume is closed".to_owned()));
         };
-        fences.into_iter().try_for_each(|(place, at)| volume.fence(place, at))?;
+        let many = fences.len() > FENCES_UNSYNCED;
+        for (n, (place, at)) in fences.into_iter().enumerate() {
+            volume.fence(place, at)?;
+            if n % FENCES_UNSYNCED == FENCES_UNSYNCED - 1 {
+                volume.sync()?;
+            }
+        }
+        if many {
+            volume.sync()?;
+        }
         let (steps, last) = records.into_steps(batch);
         for step in steps {
             volume.apply(step)?;
@@ -314,7 +331,8 @@ impl Writer {
                 continue;
             }
             for partition in &topic.partitions {
-                let postings = Some(partition.postings.lock().clone()).filter(&which);
+                let due = Some(partition.postings.lock()).filter(|p| which(p));
+                let postings = due.map(|p| p.clone());
                 if let Some(postings) = postings {
                     keyed::write(&volume, partition.place, &postings)?;
                     partition.postings.lock().begin_anew();

@@ -74,7 +74,11 @@ impl Pump {
             }
             match self.socket.poll_next(self.session.broker(), cx) {
                 Poll::Pending => break,
-                Poll::Ready(Incoming::Closed) => return Ok(Step::Over),
+                Poll::Ready(Incoming::Closed) => {
+                    // The answer to its close, if it still takes one.
+                    let _told = self.socket.poll_flush(cx)?;
+                    return Ok(Step::Over);
+                }
                 Poll::Ready(incoming) => self.take(incoming),
             }
             step = Step::On;
@@ -88,6 +92,9 @@ impl Pump {
                 self.end_at(Instant::now() + CLOSE_WAIT);
                 step = Step::On;
             }
+        } else if self.closed.is_none() {
+            // What it takes of memory for all goes back, read or not.
+            self.session.poll_requests(cx);
         } else if flushed && self.socket.queue.is_empty() {
             let _shut = self.socket.poll_shutdown(cx);
         }

@@ -90,7 +90,11 @@ impl Socket {
         self.partial += io.read;
         let incoming = match read {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                return self.count_partial(broker);
+                let came = io.read > 0;
+                let counted = self.count_partial(broker);
+                // A large frame comes slowly, and its sender can answer no ping.
+                let alive = came && counted.is_pending();
+                return if alive { Poll::Ready(Incoming::Heard) } else { counted };
             }
             Ok(Message::Text(text)) => Incoming::Frame(text.into()),
             Ok(Message::Binary(_)) => bad("a binary frame: clients send text alone"),
@@ -122,7 +126,12 @@ impl Socket {
                 self.permit.is_some()
             }
         };
-        if counted { Poll::Pending } else { Poll::Ready(Incoming::Overloaded) }
+        if counted {
+            return Poll::Pending;
+        }
+        // The rest of it is let go by: it is not understood any more.
+        (self.deaf, self.partial, self.permit) = (true, 0, None);
+        Poll::Ready(Incoming::Overloaded)
     }
 
     /// Takes what comes off, so that closing does not reset the connection

@@ -20,6 +20,9 @@ use std::collections::HashSet;
 
 /// Volumes that one call looks into.
 const VOLUMES: usize = 8;
+/// Records that have a key's hash and not the key, packed bytes of their
+/// batches: one call looks at no more of them.
+const MISSED_BYTES: usize = 4 << 20;
 
 /// As [`crate::engine::Engine::next_with_keys`]; `None` where records were
 /// written before there was an index. Blocks.
@@ -52,6 +55,7 @@ pub(in crate::engine::sled) fn find(
             out: ReadChunk { batches: vec![], next: from },
             records: budget.records.max(1),
             bytes: budget.bytes,
+            missed: 0,
         };
         search.run(&shared)
     })
@@ -69,6 +73,8 @@ struct Search<'a> {
     /// What is left of the budget.
     records: u32,
     bytes: usize,
+    /// Bytes of batches that were read in vain.
+    missed: usize,
 }
 
 /// How far one step came.
@@ -144,9 +150,16 @@ impl Search<'_> {
                 Some(batch) => batch,
                 None => self.batch(volume, *at)?,
             };
-            let one = self.record(&batch, *at)?;
+            let (one, read) = (self.record(&batch, *at)?, batch.body.len());
             held = Some(batch);
-            let Some(one) = one else { continue };
+            let Some(one) = one else {
+                self.missed += read;
+                if self.missed > MISSED_BYTES {
+                    self.out.next = at.plus(1);
+                    return Ok(Came::Full);
+                }
+                continue;
+            };
             let room = self.records > 0 && self.bytes >= one.body.len();
             if !room && !self.out.batches.is_empty() {
                 self.out.next = *at;
@@ -163,6 +176,7 @@ impl Search<'_> {
 
     fn batch(&self, volume: &Volume, at: Offset) -> Result<RecordBatch, EngineError> {
         let found = volume.batch_at(self.place, at)?.filter(|(head, _)| head.base <= at);
+        volume.read_scattered(found.as_ref().map_or(0, |(_, batch)| batch.body.len()));
         found.map(|(_, batch)| batch).ok_or_else(|| self.missing(at))
     }
 

@@ -166,11 +166,21 @@ fn damaged(volume: &Volume, place: Place, end: Offset) -> EngineError {
 
 /// The postings that no run of a volume that takes writes holds: those of the
 /// records since the last one.
+///
+/// Where the runs cannot be read, they are noted anew: the records are whole.
 pub(in crate::engine::sled) fn recover(
     volume: &Volume,
     place: Place,
     part: &ActivePart,
 ) -> Result<Postings, EngineError> {
+    let since_runs = behind_runs(volume, place, part);
+    let Err(EngineError::Damaged(what)) = since_runs else { return since_runs };
+    tracing::warn!(what, "the index of keys is made anew");
+    volume.remove_all(&keys::run(place, Offset::ZERO, 0), &keys::runs_end(place))?;
+    noted(volume, place, part.extent.first, part.extent.end)
+}
+
+fn behind_runs(volume: &Volume, place: Place, part: &ActivePart) -> Result<Postings, EngineError> {
     let (first, end) = (part.extent.first, part.extent.end);
     let mut base = first;
     while let Some(run) = Run::behind(volume, place, base)? {
