@@ -157,6 +157,8 @@ const LIBRARIES: &[Library] = &[
     library("utoipa_axum", &["http"], TRANSPORT),
     library("utoipa_swagger_ui", &["http"], TRANSPORT),
     library("reqwest", &["client", "auth"], "call through `client`"),
+    library("tokio_tungstenite", &["http", "client"], TRANSPORT),
+    library("flate2", &["wire", "session"], "let `wire` pack what is shared"),
     library("clap", &["config", "cli", "main"], SETTINGS),
     library("toml", &["config", "cli", "main"], SETTINGS),
     Library {

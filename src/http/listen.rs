@@ -33,6 +33,10 @@ use tokio::{
 
 /// How often connections are looked at.
 const SWEEP: Duration = Duration::from_millis(100);
+/// In how many of these looks every one of many is seen.
+const SWEEPS: usize = 10;
+/// So many are seen in each look.
+const FEW: usize = 500;
 /// Clients over the bound that are being told so; any more are just closed.
 const MAX_REFUSALS: usize = 64;
 /// How long one that was refused may take to hang up.
@@ -146,7 +150,7 @@ impl Listener {
         }
     }
 
-    /// Looks at all connections, over and over, until the gateway drains;
+    /// Looks at connections, over and over, until the gateway drains;
     /// then tells them all to finish.
     async fn sweep(&self) {
         let draining = self.site.app.shutdown.token(Phase::Draining);
@@ -157,6 +161,7 @@ impl Listener {
         };
         let begun = Instant::now();
         let mut tick = tokio::time::interval(SWEEP);
+        let mut place = 0;
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
@@ -164,15 +169,27 @@ impl Listener {
             }
             let now = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.clock.store(now, Relaxed);
-            self.connections.lock().retain(|connection| match connection.upgrade() {
-                Some(watched) => {
-                    watched.check(&patience);
-                    true
-                }
-                None => false,
-            });
+            look_at_some(&mut self.connections.lock(), &mut place, &patience);
         }
         self.connections.lock().iter().filter_map(Weak::upgrade).for_each(|c| c.finish());
+    }
+}
+
+/// Looks at the next connections of a list and forgets those that ended: at
+/// all if they are few, else at each one once a second.
+fn look_at_some(connections: &mut Vec<Weak<Watched>>, place: &mut usize, patience: &Patience) {
+    for _ in 0..connections.len().div_ceil(SWEEPS).max(FEW).min(connections.len()) {
+        if *place >= connections.len() {
+            *place = 0;
+        }
+        match connections.get(*place).map(Weak::upgrade) {
+            Some(Some(watched)) => {
+                watched.check(patience);
+                *place += 1;
+            }
+            Some(None) => drop(connections.swap_remove(*place)),
+            None => return,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::{
     outbox::{Frame, FrameKind, Outbox},
+    room::Held,
     sub::COMMON_SUB,
 };
 use crate::{
@@ -34,11 +35,12 @@ const WHOLE: u64 = 8;
 const PACKED: u64 = 16;
 const PACKED_WHOLE: u64 = 24;
 
-/// Puts one batch out.
+/// Puts one batch out, with the memory that was taken for it.
 pub(super) fn deliver(
     batch: &SharedBatch,
     origin: Origin<'_>,
     to: Target<'_>,
+    held: Option<Held>,
     out: &mut impl Outbox,
 ) -> Result<(), CorruptRecord> {
     let kind = match to.encoding {
@@ -64,6 +66,10 @@ pub(super) fn deliver(
             Encoding::Deflate => pack(in_form, &shared).into(),
         })
     })?;
+    let body = match held {
+        Some(held) => held.around(body),
+        None => body,
+    };
     out.push(Frame { kind, head, body });
     Ok(())
 }

@@ -7,7 +7,8 @@ use super::{
     outbox::{Frame, FrameKind, Outbox},
     pace::{Lag, LagNews, Place},
     requests::{self, Done, failed},
-    sub::{Outcome, Sub},
+    room::Held,
+    sub::Outcome,
     wake::Serial,
 };
 use crate::{
@@ -186,12 +187,12 @@ impl Session {
                 self.enqueue(id);
                 if due { self.tell_place(id, now, out) } else { 0 }
             }
-            Outcome::Read(reader, event) => {
+            Outcome::Read(reader, event, held) => {
                 if self.reading == Some((id, serial)) {
                     self.reading = None;
                 }
                 sub.put(reader);
-                self.take_event(id, event, out)
+                self.take_event(id, event, held, out)
             }
         }
     }
@@ -212,11 +213,11 @@ impl Session {
             }
             if let Some(event) = sub.read_now() {
                 sub.queued = false;
-                sent += self.take_event(id, event, out);
+                sent += self.take_event(id, event, None, out);
             } else if self.reading.is_none() {
                 sub.queued = false;
                 self.reading = Some((id, serial));
-                sub.start_read();
+                sub.start_read(&self.host.room);
                 sent += self.look_at(id, serial, out);
             } else {
                 // Its turn comes when the one that reads is done.
@@ -228,7 +229,7 @@ impl Session {
 
     /// Looks at work that was just started, which makes it wake.
     fn look_at(&mut self, id: SubId, serial: Serial, out: &mut impl Outbox) -> usize {
-        match self.subs.get_mut(&id).map(Sub::poll_work) {
+        match self.subs.get_mut(&id).map(|sub| sub.poll_work()) {
             Some(Poll::Ready(outcome)) => self.came_back(id, serial, outcome, out),
             Some(Poll::Pending) | None => 0,
         }
@@ -239,10 +240,11 @@ impl Session {
         &mut self,
         id: SubId,
         event: Result<Option<ReadEvent>, BrokerError>,
+        held: Option<Held>,
         out: &mut impl Outbox,
     ) -> usize {
         match event {
-            Ok(Some(event)) => match self.put_event(id, event, out) {
+            Ok(Some(event)) => match self.put_event(id, event, held, out) {
                 Ok(put) => put + self.go_on(id, out),
                 Err(problem) => self.end(id, &problem, out),
             },
@@ -255,6 +257,7 @@ impl Session {
         &mut self,
         id: SubId,
         event: ReadEvent,
+        mut held: Option<Held>,
         out: &mut impl Outbox,
     ) -> Result<usize, Problem> {
         let Some(sub) = self.subs.get_mut(&id) else { return Ok(0) };
@@ -265,8 +268,9 @@ impl Session {
                 let (encoding, encoder) = (sub.encoding, sub.encoder);
                 let to = Target { sub: id, encoding, encoder, head: &sub.head };
                 let mut records = 0;
-                for batch in &batches {
-                    deliver(batch, origin, to, out)?;
+                for (at, batch) in batches.iter().enumerate() {
+                    let held = if at + 1 == batches.len() { held.take() } else { None };
+                    deliver(batch, origin, to, held, out)?;
                     records += u64::from(batch.batch.count);
                 }
                 metrics.frames_out.add(batches.len() as u64);
@@ -290,7 +294,7 @@ impl Session {
 
     /// After a read: to the end of the queue, or at the tail to wait.
     fn go_on(&mut self, id: SubId, out: &mut impl Outbox) -> usize {
-        let behind = self.subs.get(&id).and_then(Sub::reader).map_or(0, Reader::behind);
+        let behind = self.subs.get(&id).and_then(|sub| sub.reader()).map_or(0, Reader::behind);
         if behind == 0 {
             return self.rest(id, out);
         }

@@ -22,6 +22,7 @@ mod metrics;
 mod outbox;
 mod pace;
 mod requests;
+mod room;
 mod sub;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use metrics::SessionMetrics;
 use requests::{PARSE_ASIDE_BYTES, Request};
+use room::Room;
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
@@ -69,13 +71,15 @@ pub struct Host {
     broker: Arc<Broker>,
     config: SessionConfig,
     metrics: SessionMetrics,
+    room: Room,
 }
 
 impl Host {
     /// Sessions over `broker`.
     #[must_use]
     pub fn new(broker: Arc<Broker>, config: SessionConfig, metrics: &Metrics) -> Arc<Host> {
-        Arc::new(Host { broker, config, metrics: SessionMetrics::new(metrics) })
+        let metrics = SessionMetrics::new(metrics);
+        Arc::new(Host { broker, config, metrics, room: Room::default() })
     }
 
     /// The settings.
@@ -114,7 +118,8 @@ struct Ending {
 /// One client's session.
 pub struct Session {
     host: Arc<Host>,
-    subs: HashMap<SubId, Sub>,
+    /// Apart: the table has room for several, and most clients have one.
+    subs: HashMap<SubId, Box<Sub>>,
     next_serial: u64,
     woken: Arc<Woken>,
     /// Those that may go, in turn.
@@ -232,7 +237,8 @@ impl Session {
         }
         let serial = Serial(self.next_serial);
         self.next_serial += 1;
-        self.subs.insert(sub, Sub::new(&request, serial, &self.woken, Instant::now()));
+        let made = Sub::new(&request, serial, &self.woken, Instant::now());
+        self.subs.insert(sub, Box::new(made));
         self.host.metrics.subscriptions.add(1);
         self.requests.push(requests::open(&self.host, request, serial));
     }

@@ -3,6 +3,7 @@
 
 use super::{
     pace::{Lag, Place},
+    room::{Held, Room},
     wake::{Serial, SubWaker, Woken},
 };
 use crate::{
@@ -22,6 +23,9 @@ use tokio_util::sync::ReusableBoxFuture;
 const FIRST_READ_BYTES: usize = 16 << 10;
 /// What a read takes once it runs.
 const READ_BYTES: usize = 256 << 10;
+/// The same where it is compressed, which takes a hundred times as long as to
+/// write it: other clients are to have their turn.
+const READ_TO_PACK_BYTES: usize = 64 << 10;
 /// And how many records: the smallest are ten times as large in a frame.
 const READ_RECORDS: u64 = 2_048;
 
@@ -32,7 +36,7 @@ pub(super) enum Outcome {
     /// The wait was ended.
     Recalled(Reader),
     /// A read that took its time.
-    Read(Reader, Result<Option<ReadEvent>, BrokerError>),
+    Read(Reader, Result<Option<ReadEvent>, BrokerError>, Option<Held>),
 }
 
 /// Where the reader is.
@@ -125,7 +129,10 @@ impl Sub {
     fn budget(&mut self) -> ReadBudget {
         let records = self.credit.unwrap_or(READ_RECORDS).min(READ_RECORDS) as u32;
         let bytes = self.bytes;
-        self.bytes = READ_BYTES.min(bytes * 4);
+        self.bytes = match self.encoding {
+            Encoding::Json => READ_BYTES.min(bytes * 4),
+            Encoding::Deflate => READ_TO_PACK_BYTES.min(bytes * 4),
+        };
         ReadBudget { records, bytes }
     }
 
@@ -144,12 +151,13 @@ impl Sub {
     }
 
     /// Starts a read that takes its time.
-    pub fn start_read(&mut self) {
-        let budget = self.budget();
+    pub fn start_read(&mut self, room: &Room) {
+        let (budget, room) = (self.budget(), room.clone());
         if let State::Idle(mut reader) = std::mem::replace(&mut self.state, State::Working) {
             self.start(async move {
                 let event = reader.next(budget).await;
-                Outcome::Read(reader, event)
+                let held = room.take(&event).await;
+                Outcome::Read(reader, event, held)
             });
         }
     }

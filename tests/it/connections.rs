@@ -1,9 +1,6 @@
 //! Clients that are slow, too many, foreign, or speak HTTP/2.
 
-use crate::{
-    util::{Gateway, Raw, on_every_engine},
-    ws_util::handshake,
-};
+use crate::util::{Gateway, Raw, on_every_engine};
 use reqwest::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -18,7 +15,6 @@ on_every_engine! {
     one_connection_too_many_is_told with two_connections;
     foreign_hosts_are_refused with with_a_name;
     foreign_pages_are_refused;
-    pages_of_listed_origins_may_open_a_socket with with_an_origin;
     what_is_no_http_is_refused;
     http_2_is_spoken_with_prior_knowledge;
     requests_in_a_row_are_answered_in_order;
@@ -169,16 +165,6 @@ async fn foreign_pages_are_refused(gateway: &Gateway) {
     let reply = gateway.send(get).await;
     // It may be sent, but without CORS headers no page can read it.
     assert_eq!((reply.status, reply.header("access-control-allow-origin")), (200, ""));
-}
-
-fn with_an_origin(config: &mut Config) {
-    config.http.cors_origins = vec!["https://app.example".to_owned()];
-}
-
-async fn pages_of_listed_origins_may_open_a_socket(gateway: &Gateway) {
-    let own = [("origin", "https://app.example")];
-    let (mut socket, _) = handshake(gateway, Some("tidegate.v1"), &own).await.unwrap();
-    assert_eq!(socket.next().await["op"], "hello");
 }
 
 async fn what_is_no_http_is_refused(gateway: &Gateway) {

@@ -1,12 +1,13 @@
 //! Pages of other origins: nobody is let in unless the operator lists it.
 
-use crate::util::{Gateway, Reply, on_every_engine};
+use crate::util::{Gateway, Raw, Reply, on_every_engine};
 use reqwest::Method;
 use serde_json::json;
 use tidegate::config::Config;
 
 on_every_engine! {
     a_listed_origin_may_call_and_read with listed;
+    a_listed_origin_may_open_a_websocket_and_another_may_not with listed;
     another_origin_may_not with listed;
     nobody_is_listed_by_itself;
 }
@@ -49,6 +50,22 @@ async fn a_listed_origin_may_call_and_read(gateway: &Gateway) {
     let request = gateway.request(Method::GET, "/v1/topics/none/records").header("origin", APP);
     let refused = gateway.send(request).await;
     assert_eq!((refused.refused().as_str(), refused.header(ALLOWED)), ("404 topic_unknown", APP));
+}
+
+async fn a_listed_origin_may_open_a_websocket_and_another_may_not(gateway: &Gateway) {
+    for (origin, told) in [(APP, "\"op\":\"hello\""), ("https://evil.example", "origin_refused")] {
+        let mut socket = Raw::connect(gateway).await;
+        let head = format!(
+            "GET /v1/ws HTTP/1.1\r\nHost: {}\r\nOrigin: {origin}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Protocol: tidegate.v1\r\n\r\n",
+            gateway.address()
+        );
+        socket.send(head).await;
+        let answer = socket.until(told).await;
+        assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    }
 }
 
 async fn another_origin_may_not(gateway: &Gateway) {

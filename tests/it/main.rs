@@ -19,4 +19,5 @@ mod topics;
 mod util;
 mod ws;
 mod ws_bad;
+mod ws_client;
 mod ws_util;

@@ -21,7 +21,7 @@ on_every_engine! {
     a_hundred_clients_receive_the_same_in_order;
     silence_is_broken_by_heartbeats_and_pings with lively;
     the_handshake_says_what_is_wrong;
-    browsers_are_told_on_the_socket;
+    browsers_are_told_on_the_socket with with_an_origin;
     one_socket_too_many_is_told with one_socket;
     a_fragmented_frame_is_one;
 }
@@ -202,10 +202,17 @@ async fn the_handshake_says_what_is_wrong(gateway: &Gateway) {
     assert_eq!(response.headers()["sec-websocket-protocol"], "tidegate.v1");
 }
 
+fn with_an_origin(config: &mut Config) {
+    config.http.cors_origins = vec!["https://app.example".to_owned()];
+}
+
 async fn browsers_are_told_on_the_socket(gateway: &Gateway) {
     let own = format!("http://{}", gateway.address());
     let (mut ours, _) = handshake(gateway, Some("tidegate.v1"), &[("origin", &own)]).await.unwrap();
     assert_eq!(ours.next().await["op"], "hello");
+    let named = [("origin", "https://app.example")];
+    let (mut named, _) = handshake(gateway, Some("tidegate.v1"), &named).await.unwrap();
+    assert_eq!(named.next().await["op"], "hello");
     let foreign = [("origin", "http://evil.example")];
     let (mut socket, _) = handshake(gateway, Some("tidegate.v1"), &foreign).await.unwrap();
     let (closing, code) = socket.closed().await;

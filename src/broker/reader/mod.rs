@@ -71,8 +71,8 @@ pub struct Reader {
     turn: usize,
     /// How many lanes had something to read when the round began.
     ready: usize,
-    /// What is waited for, where there are several lanes.
-    tails: Tails,
+    /// What is waited for, where there are several lanes, once it was.
+    tails: Option<Tails>,
     /// Wakes a reader of keys; all of its lanes have keys then.
     wake: Option<Arc<Notify>>,
 }
@@ -86,7 +86,7 @@ impl Reader {
         let turn = (read % lanes.len().max(1) as u64) as usize;
         broker.metrics.readers.add(1);
         let wake = keyed.then(Arc::default);
-        Reader { broker, lanes, turn, ready: 0, tails: Tails::default(), wake }
+        Reader { broker, lanes, turn, ready: 0, tails: None, wake }
     }
 
     /// Ends the reader where the tails are now: `next` answers `None` there
@@ -115,6 +115,9 @@ impl Reader {
     }
 
     async fn take(&mut self, room: Room) -> Result<Option<ReadEvent>, BrokerError> {
+        if self.tails.is_some() {
+            return self.take_of_moved(room).await;
+        }
         for _ in 0..self.lanes.len() {
             if self.ready == 0 {
                 self.ready = self.lanes.iter().filter(|lane| lane.is_ready()).count().max(1);
@@ -133,6 +136,19 @@ impl Reader {
         Ok(None)
     }
 
+    /// As `take`, once all lanes were at the tail: of those that moved since.
+    async fn take_of_moved(&mut self, room: Room) -> Result<Option<ReadEvent>, BrokerError> {
+        let Some(tails) = &mut self.tails else { return Ok(None) };
+        while let Some((moved, lane)) = tails.turn() {
+            let event = self.lanes[lane].next(&self.broker, share(room, moved)).await?;
+            tails.had_turn(event.is_some());
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+        Ok(None)
+    }
+
     /// Waits until `next` has something to say. Safe to drop.
     pub async fn wait(&mut self) {
         if let Some(wake) = &self.wake {
@@ -143,12 +159,15 @@ impl Reader {
             }
             return;
         }
-        if self.lanes.iter_mut().any(Lane::look) {
+        if self.tails.is_none() && self.lanes.iter_mut().any(Lane::look) {
             return;
         }
         match self.lanes.as_mut_slice() {
             [lane] => lane.moved().await,
-            lanes => self.tails.any(lanes).await,
+            lanes => {
+                let tails = self.tails.get_or_insert_with(|| Tails::of(lanes));
+                tails.any(lanes).await;
+            }
         }
     }
 

@@ -23,6 +23,9 @@ use tokio::time::{Instant, Sleep};
 /// How long a client may take to answer a close.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
 
+/// Which part of a heartbeat's time does not matter.
+const SLACK: u32 = 16;
+
 /// A connection that goes on, or how it ended.
 enum Step {
     /// There may be more to do at once.
@@ -135,6 +138,9 @@ impl Pump {
             // It takes nothing, so it cannot be told.
             return true;
         }
+        // What is due in a moment is done now: one look and one write for a
+        // ping and a heartbeat, which are due at nearly the same time.
+        let now = now + self.session.config().heartbeat / SLACK;
         let written = self.socket.queue.written();
         match self.pulse.beat(now, written, blocked) {
             Beat::Quiet => {}
@@ -144,7 +150,7 @@ impl Pump {
         self.session.tick(now);
         // Not at once again, whatever is due: a client that takes nothing is
         // looked at in a while.
-        let soon = now + Duration::from_millis(10);
+        let soon = Instant::now() + Duration::from_millis(10);
         let next = self.session.due().min(self.pulse.due(written)).max(soon);
         self.timer.as_mut().reset(next);
         false

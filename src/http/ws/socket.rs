@@ -12,6 +12,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     io::{self, Read, Write},
+    mem::MaybeUninit,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -23,8 +24,11 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext, frame::coding},
 };
 
-/// What tungstenite reads at once, and keeps for each socket.
-const READ_BYTES: usize = 2 << 10;
+/// What tungstenite is handed at once, and keeps for each socket.
+const READ_BYTES: usize = 1 << 10;
+/// What is read of a stream at once. What tungstenite has not asked for yet is
+/// kept, which is nothing for a client that sends small frames.
+const AHEAD_BYTES: usize = 8 << 10;
 /// Bounds what tungstenite would keep of its own frames, of which there is one
 /// at a time: the queue always takes them.
 const OWN_WRITE_BYTES: usize = 8 << 10;
@@ -49,6 +53,8 @@ pub(super) enum Incoming {
 pub(super) struct Socket {
     stream: WatchedStream,
     context: WebSocketContext,
+    /// Read and not handed to `context` yet.
+    ahead: Bytes,
     pub queue: Queue,
     /// Bytes of the message that is still coming.
     partial: usize,
@@ -59,17 +65,16 @@ pub(super) struct Socket {
 
 impl Socket {
     /// A socket on `stream`, of which `first` was read already.
-    pub fn new(stream: WatchedStream, first: &[u8], frame_bytes: usize) -> Socket {
+    pub fn new(stream: WatchedStream, first: Bytes, frame_bytes: usize) -> Socket {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(OWN_WRITE_BYTES)
             .max_message_size(Some(frame_bytes))
             .max_frame_size(Some(frame_bytes));
-        let first = first.to_vec();
-        let context = WebSocketContext::from_partially_read(first, Role::Server, Some(config));
+        let context = WebSocketContext::new(Role::Server, Some(config));
         let queue = Queue::default();
-        Socket { stream, context, queue, partial: 0, permit: None, deaf: false }
+        Socket { stream, context, ahead: first, queue, partial: 0, permit: None, deaf: false }
     }
 
     /// The next thing that comes.
@@ -77,7 +82,8 @@ impl Socket {
         if self.deaf {
             return self.poll_discard(cx);
         }
-        let mut io = Io { stream: &mut self.stream, queue: &mut self.queue, read: 0, cx };
+        let (ahead, queue) = (&mut self.ahead, &mut self.queue);
+        let mut io = Io { stream: &mut self.stream, ahead, queue, read: 0, cx };
         let read = self.context.read(&mut io);
         self.partial += io.read;
         let incoming = match read {
@@ -141,7 +147,8 @@ impl Socket {
             code: coding::CloseCode::from(code.number()),
             reason: code.reason().into(),
         };
-        let mut io = Io { stream: &mut self.stream, queue: &mut self.queue, read: 0, cx };
+        let (ahead, queue) = (&mut self.ahead, &mut self.queue);
+        let mut io = Io { stream: &mut self.stream, ahead, queue, read: 0, cx };
         // Writing goes to the queue, which takes all; a client that closed
         // already needs no code.
         let _closed = self.context.close(&mut io, Some(frame));
@@ -163,6 +170,7 @@ fn bad(detail: impl ToString) -> Incoming {
 /// The stream as tungstenite sees it: reading may block, writing never does.
 struct Io<'a, 'b> {
     stream: &'a mut WatchedStream,
+    ahead: &'a mut Bytes,
     queue: &'a mut Queue,
     read: usize,
     cx: &'a mut Context<'b>,
@@ -170,15 +178,30 @@ struct Io<'a, 'b> {
 
 impl Read for Io<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let mut buffer = ReadBuf::new(buf);
-        match Pin::new(&mut *self.stream).poll_read(self.cx, &mut buffer) {
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-            Poll::Ready(result) => {
-                result?;
-                self.read += buffer.filled().len();
-                Ok(buffer.filled().len())
+        let mut space = [const { MaybeUninit::uninit() }; AHEAD_BYTES];
+        let mut read = ReadBuf::uninit(&mut space);
+        if self.ahead.is_empty() {
+            match Pin::new(&mut *self.stream).poll_read(self.cx, &mut read) {
+                Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+                Poll::Ready(result) => result?,
             }
+            let now = read.filled().len().min(buf.len());
+            let (now, later) = read.filled().split_at(now);
+            buf[..now.len()].copy_from_slice(now);
+            if !later.is_empty() {
+                *self.ahead = Bytes::copy_from_slice(later);
+            }
+            self.read += now.len();
+            return Ok(now.len());
         }
+        let now = self.ahead.split_to(self.ahead.len().min(buf.len()));
+        buf[..now.len()].copy_from_slice(&now);
+        if self.ahead.is_empty() {
+            // An idle socket is to hold nothing.
+            *self.ahead = Bytes::new();
+        }
+        self.read += now.len();
+        Ok(now.len())
     }
 }
 
