@@ -135,7 +135,7 @@ async fn open(
     };
     let (stream, first) = taken_out(upgraded)?;
     let host = &app.ws.host;
-    let socket = Socket::new(stream, first, host.config().frame_bytes);
+    let socket = Socket::new(stream, &first, host.config().frame_bytes);
     let session = match refused {
         Some((code, problem)) => Session::refused(host, code, problem),
         None => Session::new(host, &app.ws.name()),

@@ -65,7 +65,7 @@ pub(super) struct Socket {
 
 impl Socket {
     /// A socket on `stream`, of which `first` was read already.
-    pub fn new(stream: WatchedStream, first: Bytes, frame_bytes: usize) -> Socket {
+    pub fn new(stream: WatchedStream, first: &[u8], frame_bytes: usize) -> Socket {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BYTES)
             .write_buffer_size(0)
@@ -74,7 +74,9 @@ impl Socket {
             .max_frame_size(Some(frame_bytes));
         let context = WebSocketContext::new(Role::Server, Some(config));
         let queue = Queue::default();
-        Socket { stream, context, ahead: first, queue, partial: 0, permit: None, deaf: false }
+        // Even an empty one may hold on to the buffer that it was cut from.
+        let ahead = Bytes::copy_from_slice(first);
+        Socket { stream, context, ahead, queue, partial: 0, permit: None, deaf: false }
     }
 
     /// The next thing that comes.
