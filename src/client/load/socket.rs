@@ -1,13 +1,14 @@
 //! One WebSocket of the generator, and many of them at once.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use futures_util::StreamExt;
 use futures_util::future::try_join_all;
+use futures_util::stream::FuturesUnordered;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -221,19 +222,23 @@ impl Fleet {
         work: impl Future<Output = T>,
     ) -> Result<T, LoadError> {
         let shared = RefCell::new((vec![0; BUFFER], sink));
-        let reading = try_join_all(self.sockets.iter_mut().enumerate().map(|(index, socket)| {
-            let shared = &shared;
-            poll_fn(move |context| {
-                let (buffer, sink) = &mut *shared.borrow_mut();
-                socket
-                    .poll_frames(context, buffer, &mut |frame| sink(index, frame))
-                    .map(Err::<Infallible, _>)
+        // The first to end is the one that failed, wherever it stands.
+        let mut reading: FuturesUnordered<_> = self
+            .sockets
+            .iter_mut()
+            .enumerate()
+            .map(|(index, socket)| {
+                let shared = &shared;
+                poll_fn(move |context| {
+                    let (buffer, sink) = &mut *shared.borrow_mut();
+                    socket.poll_frames(context, buffer, &mut |frame| sink(index, frame))
+                })
             })
-        }));
+            .collect();
         tokio::select! {
             done = work => Ok(done),
             // Where there is no socket at all, there is only the work.
-            Err(error) = reading => Err(error),
+            Some(error) = reading.next() => Err(error),
         }
     }
 }
@@ -241,26 +246,30 @@ impl Fleet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::{SinkExt, StreamExt};
+    use futures_util::SinkExt;
     use tokio::net::TcpListener;
     use tokio_tungstenite::tungstenite::Message;
     use tokio_tungstenite::tungstenite::protocol::CloseFrame;
     use tokio_tungstenite::{WebSocketStream, accept_async};
 
-    /// Two sockets and their other ends.
+    /// Two sockets, and their other ends.
     async fn pair() -> (Fleet, Vec<WebSocketStream<TcpStream>>) {
+        several(2).await
+    }
+
+    async fn several(count: usize) -> (Fleet, Vec<WebSocketStream<TcpStream>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let accepting = async {
             let mut ends = Vec::new();
-            for _ in 0..2 {
+            for _ in 0..count {
                 let (stream, _) = listener.accept().await.expect("a connection");
                 ends.push(accept_async(stream).await.expect("an upgrade"));
             }
             ends
         };
-        let (fleet, ends) = tokio::join!(Fleet::open(address, "/", "test", 4, 2), accepting);
-        (fleet.expect("two sockets"), ends)
+        let (fleet, ends) = tokio::join!(Fleet::open(address, "/", "test", 4, count), accepting);
+        (fleet.expect("open sockets"), ends)
     }
 
     #[tokio::test]
@@ -291,9 +300,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_socket_that_ends_is_an_error_that_says_why() {
-        let (mut fleet, mut ends) = pair().await;
+        let (mut fleet, mut ends) = several(64).await;
         let end = CloseFrame { code: 4002.into(), reason: "no pong".into() };
-        ends[1].close(Some(end)).await.expect("a close");
+        ends[50].close(Some(end)).await.expect("a close");
         let work = std::future::pending::<()>();
         let error = fleet.attend(|_, _| Ok(()), work).await.expect_err("an end");
         assert!(matches!(&error, LoadError::Ended(why) if why == "4002 no pong"), "{error}");
