@@ -64,6 +64,8 @@ pub(super) struct Commit {
     pub(super) fences: Vec<(keys::Place, Offset)>,
     /// Everything else: it counts together with the last of the records.
     pub(super) batch: ::sled::Batch,
+    /// Whether there is anything in `batch`.
+    pub(super) beside: bool,
     /// Nothing to be written, if false.
     pub(super) writes: bool,
     pub(super) shows: Vec<Show>,
@@ -227,6 +229,7 @@ impl<'a> Draft<'a> {
             self.pack(place, staged, now)?;
         }
         for (i, value) in state::pack(&self.commit.changes).into_iter().enumerate() {
+            self.commit.beside = true;
             self.commit.batch.insert(&keys::state(sequence, i as u16), value);
             self.commit.writes = true;
         }
@@ -262,6 +265,7 @@ impl<'a> Draft<'a> {
                     appended: now,
                     bytes_before: active.extent.bytes,
                 };
+                self.commit.beside = true;
                 self.commit.batch.insert(&keys::index(place, piece.base), entry.encode());
                 active.index.push(entry);
                 head.since_index = 0;
@@ -338,11 +342,13 @@ impl<'a> Draft<'a> {
             return Ok(());
         }
         for old in small {
+            self.commit.beside = true;
             self.commit.batch.remove(&keys::record(place, old.end().minus(1), 0));
         }
         let merged = merged(small)?;
         let rows = rows(place, &merged, merged.time_span()?, self.encoder, packing);
         for (key, value) in rows {
+            self.commit.beside = true;
             self.commit.batch.insert(&key, value);
         }
         self.commit.merged += small.len() as u64;

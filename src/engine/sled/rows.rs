@@ -55,6 +55,14 @@ impl Records {
         }
     }
 
+    /// The row, where there is but one.
+    pub(super) fn single(&self) -> Option<&Row> {
+        match self.rows.as_slice() {
+            [row] if self.bytes <= UNSYNCED_BYTES => Some(row),
+            _ => None,
+        }
+    }
+
     /// Their bytes on disk, before sled's own overhead.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

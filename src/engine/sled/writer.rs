@@ -222,6 +222,7 @@ impl Writer {
             records,
             fences,
             batch,
+            beside,
             writes,
             shows,
             synced,
@@ -239,7 +240,7 @@ impl Writer {
             self.unsynced.since.get_or_insert_with(Instant::now);
             self.unsynced.bytes +=
                 records.bytes() + merged_bytes + fences.len() * fence::WRITTEN_BYTES;
-            if let Err(error) = self.write(records, fences, batch) {
+            if let Err(error) = self.write(records, fences, batch, beside) {
                 self.unsynced.replies.extend(early);
                 return Err(error);
             }
@@ -264,6 +265,7 @@ impl Writer {
         records: Records,
         fences: Vec<(Place, Offset)>,
         batch: ::sled::Batch,
+        beside: bool,
     ) -> Result<(), EngineError> {
         let Some(volume) = &self.volume else {
             return Err(EngineError::Unavailable("the active volume is closed".to_owned()));
@@ -277,6 +279,11 @@ impl Writer {
         }
         if many {
             volume.sync()?;
+        }
+        // One row is all or nothing by itself. A batch would have sled write
+        // out what it holds, twice, and wake all its threads for each.
+        if let Some(row) = records.single().filter(|_| !beside) {
+            return volume.put(row);
         }
         let (steps, last) = records.into_steps(batch);
         for step in steps {
