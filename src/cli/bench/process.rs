@@ -130,11 +130,11 @@ impl Server {
         Some(kib * 1_024)
     }
 
-    /// The processor time that its living threads have used so far.
+    /// The processor time that all its threads have used so far, also those that have ended.
     #[must_use]
     pub fn cpu_time(&self) -> Option<Duration> {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
-        tasks.flatten().map(|task| cpu_time_of(&task.path())).sum()
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+        cpu_time_in(&stat)
     }
 
     /// Kills it (SIGKILL) and waits for its end. Does nothing the second time.
@@ -158,6 +158,14 @@ pub(super) fn cpu_time_of(task: &Path) -> Option<Duration> {
     Some(Duration::from_nanos(nanoseconds))
 }
 
+/// User's and system's time, the 14th and 15th field, in ticks. The second is a name in brackets, which may hold anything.
+fn cpu_time_in(stat: &str) -> Option<Duration> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(11);
+    let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second()))
+}
+
 /// The address in a whole line: of one that is still being written, the port may be cut short.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let line = line.strip_suffix('\n')?;
@@ -175,6 +183,14 @@ fn tail_of(log: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processor_time_is_found_behind_any_name() {
+        let stat = "7 (a) (b 1) S 1 7 7 0 -1 4194560 9 0 0 0 150 50 0 0 20 0 9 0 1 2 3";
+        let hundredths = 200 * 100 / rustix::param::clock_ticks_per_second();
+        assert_eq!(cpu_time_in(stat), Some(Duration::from_millis(hundredths * 10)));
+        assert_eq!(cpu_time_in("7 (a"), None);
+    }
 
     #[test]
     fn the_address_is_found_within_a_line() {
