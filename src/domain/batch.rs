@@ -223,5 +223,26 @@ fn skip_records(body: &[u8], records: u64) -> Result<usize, CorruptRecord> {
 }
 
 #[cfg(test)]
+impl RecordBatch {
+    /// For tests: `count` records of text, `size` bytes each.
+    pub(crate) fn of_text(base: u64, count: u32, size: usize) -> RecordBatch {
+        let mut packed = super::PackedRecords::default();
+        for _ in 0..count {
+            let draft = super::RecordDraft {
+                partition: None,
+                timestamp: None,
+                key: None,
+                headers: vec![],
+                kind: super::ValueKind::Text,
+                value: vec![b'x'; size].into(),
+            };
+            packed.push(&draft, 1 << 24).unwrap();
+        }
+        let body = packed.into_body().into();
+        RecordBatch { base: Offset(base), count, appended: Timestamp::EPOCH, body }
+    }
+}
+
+#[cfg(test)]
 #[path = "batch_tests.rs"]
 mod tests;

@@ -169,27 +169,7 @@ impl Drop for Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        domain::{PackedRecords, RecordDraft, Timestamp, ValueKind},
-        engine::ReadBudget,
-    };
-
-    fn batch(base: u64, count: u32, size: usize) -> RecordBatch {
-        let mut packed = PackedRecords::default();
-        for _ in 0..count {
-            let draft = RecordDraft {
-                partition: None,
-                timestamp: None,
-                key: None,
-                headers: vec![],
-                kind: ValueKind::Text,
-                value: vec![b'x'; size].into(),
-            };
-            packed.push(&draft, 1 << 24).unwrap();
-        }
-        let body = packed.into_body().into();
-        RecordBatch { base: Offset(base), count, appended: Timestamp::EPOCH, body }
-    }
+    use crate::engine::ReadBudget;
 
     fn ring(budget: &Arc<Budget>, at: u64) -> Ring {
         let mut ring = Ring::new(Arc::clone(budget));
@@ -211,7 +191,7 @@ mod tests {
         let budget = Arc::new(Budget::new(1 << 30));
         let mut ring = ring(&budget, 10);
         for base in [10, 13, 16] {
-            ring.push(batch(base, 3, 10));
+            ring.push(RecordBatch::of_text(base, 3, 10));
         }
         assert_eq!(taken(&ring, 13, 100), (vec![(13, 3, true), (16, 3, true)], 19));
         assert_eq!(taken(&ring, 11, 4), (vec![(11, 2, false), (13, 2, false)], 15));
@@ -223,12 +203,12 @@ mod tests {
         let budget = Arc::new(Budget::new(1 << 30));
         let mut ring = ring(&budget, 0);
         for base in 0..5_000 {
-            ring.push(batch(base, 1, 10));
+            ring.push(RecordBatch::of_text(base, 1, 10));
         }
         assert_eq!((ring.start, ring.end), (Offset(5_000 - RING_BATCHES as u64), Offset(5_000)));
-        ring.push(batch(5_000, 1, 2 * RING_BYTES));
+        ring.push(RecordBatch::of_text(5_000, 1, 2 * RING_BYTES));
         assert_eq!((ring.start, ring.end), (Offset(5_000), Offset(5_001)));
-        ring.push(batch(5_001, 1, 10));
+        ring.push(RecordBatch::of_text(5_001, 1, 10));
         assert_eq!((ring.start, ring.end), (Offset(5_001), Offset(5_002)));
         drop(ring);
         assert_eq!(budget.taken(), 0);
@@ -238,15 +218,15 @@ mod tests {
     fn all_together_hold_no_more_than_their_budget() {
         let budget = Arc::new(Budget::new(100_000));
         let (mut idle, mut busy) = (ring(&budget, 0), ring(&budget, 0));
-        (0..30).for_each(|base| idle.push(batch(base, 1, 1_000)));
-        (0..30).for_each(|base| busy.push(batch(base, 1, 1_000)));
+        (0..30).for_each(|base| idle.push(RecordBatch::of_text(base, 1, 1_000)));
+        (0..30).for_each(|base| busy.push(RecordBatch::of_text(base, 1, 1_000)));
         assert!(budget.taken() <= 100_000);
         let before = busy.batches.len();
         idle.forget_idle();
         assert!(!idle.batches.is_empty());
         idle.forget_idle();
         assert!(idle.batches.is_empty() && idle.start == idle.end);
-        (30..60).for_each(|base| busy.push(batch(base, 1, 1_000)));
+        (30..60).for_each(|base| busy.push(RecordBatch::of_text(base, 1, 1_000)));
         assert!(busy.batches.len() > before);
     }
 
@@ -254,8 +234,8 @@ mod tests {
     fn a_trim_is_exact_to_the_record() {
         let budget = Arc::new(Budget::new(1 << 30));
         let mut ring = ring(&budget, 0);
-        ring.push(batch(0, 3, 10));
-        ring.push(batch(3, 3, 10));
+        ring.push(RecordBatch::of_text(0, 3, 10));
+        ring.push(RecordBatch::of_text(3, 3, 10));
         ring.trim(Offset(4));
         assert!(!ring.has(Offset(3)));
         assert_eq!(taken(&ring, 4, 100), (vec![(4, 2, true)], 6));

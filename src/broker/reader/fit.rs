@@ -116,23 +116,9 @@ fn within(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{PackedRecords, RecordDraft, Timestamp, ValueKind};
 
     fn batch(base: u64, count: u32) -> RecordBatch {
-        let mut packed = PackedRecords::default();
-        for _ in 0..count {
-            let draft = RecordDraft {
-                partition: None,
-                timestamp: None,
-                key: None,
-                headers: vec![],
-                kind: ValueKind::Text,
-                value: b"123456789".as_slice().into(),
-            };
-            packed.push(&draft, 100).unwrap();
-        }
-        let body = packed.into_body().into();
-        RecordBatch { base: Offset(base), count, appended: Timestamp::EPOCH, body }
+        RecordBatch::of_text(base, count, 9)
     }
 
     /// Offsets of what is left, and the next one, of batches 0-4 and 7-9 with

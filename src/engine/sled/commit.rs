@@ -5,7 +5,7 @@ use super::{
     catalog::{Catalog, TopicState, WriteHead},
     config::{INDEX_BYTES, SMALL_BYTES, VALUE_BYTES},
     idempotency, keys,
-    rows::{Records, merged, rows},
+    rows::{Beside, Records, merged, rows},
     state::{self, Change, Entry, RawKey, Table},
     value,
     volume::IndexEntry,
@@ -63,11 +63,7 @@ pub(super) struct Commit {
     /// Fences that come first. They need not be kept.
     pub(super) fences: Vec<(keys::Place, Offset)>,
     /// Everything else: it counts together with the last of the records.
-    pub(super) batch: ::sled::Batch,
-    /// Whether there is anything in `batch`.
-    pub(super) beside: bool,
-    /// Nothing to be written, if false.
-    pub(super) writes: bool,
+    pub(super) beside: Beside,
     pub(super) shows: Vec<Show>,
     /// Answers that wait for the sync.
     pub(super) synced: Vec<Reply>,
@@ -229,9 +225,7 @@ impl<'a> Draft<'a> {
             self.pack(place, staged, now)?;
         }
         for (i, value) in state::pack(&self.commit.changes).into_iter().enumerate() {
-            self.commit.beside = true;
-            self.commit.batch.insert(&keys::state(sequence, i as u16), value);
-            self.commit.writes = true;
+            self.commit.beside.insert(&keys::state(sequence, i as u16), value);
         }
         Ok(self.commit)
     }
@@ -265,8 +259,7 @@ impl<'a> Draft<'a> {
                     appended: now,
                     bytes_before: active.extent.bytes,
                 };
-                self.commit.beside = true;
-                self.commit.batch.insert(&keys::index(place, piece.base), entry.encode());
+                self.commit.beside.insert(&keys::index(place, piece.base), entry.encode());
                 active.index.push(entry);
                 head.since_index = 0;
             }
@@ -288,7 +281,6 @@ impl<'a> Draft<'a> {
         let early = staged.topic.topic.read().config.durability == Durability::Buffered;
         let (tail, partition) = (all.end(), staged.partition);
         drop((head, shared));
-        self.commit.writes = true;
         self.commit.shows.push(Show { topic: staged.topic, partition, tail, early });
         Ok(())
     }
@@ -342,14 +334,12 @@ impl<'a> Draft<'a> {
             return Ok(());
         }
         for old in small {
-            self.commit.beside = true;
-            self.commit.batch.remove(&keys::record(place, old.end().minus(1), 0));
+            self.commit.beside.remove(&keys::record(place, old.end().minus(1), 0));
         }
         let merged = merged(small)?;
         let rows = rows(place, &merged, merged.time_span()?, self.encoder, packing);
         for (key, value) in rows {
-            self.commit.beside = true;
-            self.commit.batch.insert(&key, value);
+            self.commit.beside.insert(&key, value);
         }
         self.commit.merged += small.len() as u64;
         self.commit.merged_bytes += merged.body.len();

@@ -101,31 +101,11 @@ impl Partition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        domain::{PackedRecords, RecordDraft, Timestamp, ValueKind},
-        engine::sled::{
-            catalog::{Shared, WriteHead},
-            keys::Place,
-            volume::VolumeId,
-        },
+    use crate::engine::sled::{
+        catalog::{Shared, WriteHead},
+        keys::Place,
+        volume::VolumeId,
     };
-
-    fn batch(base: u64, count: u32, size: usize) -> RecordBatch {
-        let mut packed = PackedRecords::default();
-        for _ in 0..count {
-            let draft = RecordDraft {
-                partition: None,
-                timestamp: None,
-                key: None,
-                headers: vec![],
-                kind: ValueKind::Text,
-                value: vec![b'x'; size].into(),
-            };
-            packed.push(&draft, 1 << 20).unwrap();
-        }
-        let body = packed.into_body().into();
-        RecordBatch { base: Offset(base), count, appended: Timestamp::EPOCH, body }
-    }
 
     fn partition() -> Partition {
         let place =
@@ -143,9 +123,9 @@ mod tests {
     fn what_is_not_visible_yet_is_not_read() {
         let p = partition();
         let _follower = p.tail.subscribe();
-        p.keep(&batch(0, 3, 10));
+        p.keep(&RecordBatch::of_text(0, 3, 10));
         assert_eq!(bases(p.read_recent(Offset(0), ALL)), None);
-        p.keep(&batch(3, 2, 10));
+        p.keep(&RecordBatch::of_text(3, 2, 10));
         p.show(Offset(3));
         assert_eq!(bases(p.read_recent(Offset(0), ALL)), Some((vec![0], 3)));
         assert_eq!(bases(p.read_recent(Offset(3), ALL)), None);
@@ -158,25 +138,25 @@ mod tests {
     #[test]
     fn only_the_newest_are_kept_and_only_while_somebody_follows() {
         let p = partition();
-        p.keep(&batch(0, 1, 10));
+        p.keep(&RecordBatch::of_text(0, 1, 10));
         p.show(Offset(1));
         assert_eq!(bases(p.read_recent(Offset(0), ALL)), None);
         let follower = p.tail.subscribe();
         for i in 1..10 {
-            p.keep(&batch(i, 1, 60_000));
+            p.keep(&RecordBatch::of_text(i, 1, 60_000));
         }
         p.show(Offset(10));
         assert_eq!(bases(p.read_recent(Offset(1), ALL)), None);
         assert_eq!(bases(p.read_recent(Offset(6), ALL)), Some((vec![6, 7, 8, 9], 10)));
         // Larger than all that is kept: nothing is, rather than a part.
-        p.keep(&batch(10, 1, 300_000));
+        p.keep(&RecordBatch::of_text(10, 1, 300_000));
         p.show(Offset(11));
         assert_eq!(bases(p.read_recent(Offset(9), ALL)), None);
-        p.keep(&batch(11, 1, 10));
+        p.keep(&RecordBatch::of_text(11, 1, 10));
         p.show(Offset(12));
         assert_eq!(bases(p.read_recent(Offset(11), ALL)), Some((vec![11], 12)));
         drop(follower);
-        p.keep(&batch(12, 1, 10));
+        p.keep(&RecordBatch::of_text(12, 1, 10));
         assert_eq!(bases(p.read_recent(Offset(11), ALL)), None);
     }
 
@@ -184,14 +164,14 @@ mod tests {
     fn idle_partitions_give_it_back_and_a_gap_begins_anew() {
         let p = partition();
         let _follower = p.tail.subscribe();
-        p.keep(&batch(0, 1, 10));
+        p.keep(&RecordBatch::of_text(0, 1, 10));
         p.show(Offset(1));
         p.forget_idle();
         assert!(p.read_recent(Offset(0), ALL).is_some());
         p.forget_idle();
         assert_eq!(bases(p.read_recent(Offset(0), ALL)), None);
-        p.keep(&batch(1, 1, 10));
-        p.keep(&batch(7, 1, 10));
+        p.keep(&RecordBatch::of_text(1, 1, 10));
+        p.keep(&RecordBatch::of_text(7, 1, 10));
         p.show(Offset(8));
         assert_eq!(bases(p.read_recent(Offset(1), ALL)), None);
         assert_eq!(bases(p.read_recent(Offset(7), ALL)), Some((vec![7], 8)));

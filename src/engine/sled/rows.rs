@@ -37,6 +37,29 @@ pub(super) fn rows(
     chunks.map(move |(i, chunk)| (keys::record(place, last, i as u16), chunk))
 }
 
+/// The rows that count together with the last of the records.
+#[derive(Default)]
+pub(super) struct Beside {
+    batch: ::sled::Batch,
+    rows: usize,
+}
+
+impl Beside {
+    pub(super) fn insert(&mut self, key: &[u8], value: impl Into<::sled::IVec>) {
+        self.batch.insert(key, value);
+        self.rows += 1;
+    }
+
+    pub(super) fn remove(&mut self, key: &[u8]) {
+        self.batch.remove(key);
+        self.rows += 1;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+}
+
 /// The rows of new records, which may be too many for one step.
 #[derive(Default)]
 pub(super) struct Records {
@@ -55,10 +78,14 @@ impl Records {
         }
     }
 
-    /// The row, where there is but one.
-    pub(super) fn single(&self) -> Option<&Row> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The row, where there is but one and nothing beside it.
+    pub(super) fn single(&self, beside: &Beside) -> Option<&Row> {
         match self.rows.as_slice() {
-            [row] if self.bytes <= UNSYNCED_BYTES => Some(row),
+            [row] if beside.is_empty() => Some(row),
             _ => None,
         }
     }
@@ -69,14 +96,12 @@ impl Records {
     }
 
     /// The records in steps of bounded size, to be synced one by one, and then
-    /// `batch` with the last of them, in one atomic step that makes all count.
+    /// what is `beside` with the last of them, in one atomic step that makes all count.
     ///
     /// The first of several steps says where the records begin, the last one
     /// takes that back: a crash between them is undone at recovery.
-    pub(super) fn into_steps(
-        self,
-        mut batch: ::sled::Batch,
-    ) -> (Vec<::sled::Batch>, ::sled::Batch) {
+    pub(super) fn into_steps(self, beside: Beside) -> (Vec<::sled::Batch>, ::sled::Batch) {
+        let mut batch = beside.batch;
         let many = self.bytes > UNSYNCED_BYTES;
         let mut steps = vec![];
         if many {
@@ -111,4 +136,25 @@ impl Records {
 fn undo_list(begins: &[(keys::Place, Offset)]) -> Vec<u8> {
     let row = |(place, base): &(keys::Place, Offset)| keys::index(*place, *base);
     begins.iter().flat_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{PartitionId, TopicId};
+
+    #[test]
+    fn a_row_is_single_only_with_nothing_beside_it() {
+        let place = keys::Place { topic: TopicId(1), partition: PartitionId(0) };
+        let row = |n| (keys::record(place, Offset(n), 0), ::sled::IVec::from(b"value"));
+        let mut records = Records::default();
+        let mut beside = Beside::default();
+        assert!(records.is_empty() && records.single(&beside).is_none());
+        records.add([row(1)].into_iter());
+        assert_eq!(records.single(&beside), Some(&row(1)));
+        beside.remove(b"a row");
+        assert!(records.single(&beside).is_none());
+        records.add([row(2)].into_iter());
+        assert!(records.single(&Beside::default()).is_none());
+    }
 }

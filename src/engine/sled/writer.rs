@@ -13,7 +13,7 @@ use super::{
     disk, fence,
     keyed::{self, Postings},
     keys::Place,
-    rows::Records,
+    rows::{Beside, Records},
     state::{Change, Entry, RawKey},
     store::Store,
     value::Encoder,
@@ -221,9 +221,7 @@ impl Writer {
         let Commit {
             records,
             fences,
-            batch,
             beside,
-            writes,
             shows,
             synced,
             early,
@@ -236,11 +234,11 @@ impl Writer {
         self.postings_due |= postings_due;
         self.unsynced.replies.extend(synced);
         self.unsynced.changes.extend(changes);
-        if writes {
+        if !records.is_empty() || !beside.is_empty() {
             self.unsynced.since.get_or_insert_with(Instant::now);
             self.unsynced.bytes +=
                 records.bytes() + merged_bytes + fences.len() * fence::WRITTEN_BYTES;
-            if let Err(error) = self.write(records, fences, batch, beside) {
+            if let Err(error) = self.write(records, fences, beside) {
                 self.unsynced.replies.extend(early);
                 return Err(error);
             }
@@ -264,28 +262,23 @@ impl Writer {
         &self,
         records: Records,
         fences: Vec<(Place, Offset)>,
-        batch: ::sled::Batch,
-        beside: bool,
+        beside: Beside,
     ) -> Result<(), EngineError> {
         let Some(volume) = &self.volume else {
             return Err(EngineError::Unavailable("the active volume is closed".to_owned()));
         };
-        let many = fences.len() > FENCES_UNSYNCED;
-        for (n, (place, at)) in fences.into_iter().enumerate() {
-            volume.fence(place, at)?;
-            if n % FENCES_UNSYNCED == FENCES_UNSYNCED - 1 {
+        for lot in fences.chunks(FENCES_UNSYNCED) {
+            lot.iter().try_for_each(|(place, at)| volume.fence(*place, *at))?;
+            if lot.len() == FENCES_UNSYNCED {
                 volume.sync()?;
             }
         }
-        if many {
-            volume.sync()?;
-        }
         // One row is all or nothing by itself. A batch would have sled write
         // out what it holds, twice, and wake all its threads for each.
-        if let Some(row) = records.single().filter(|_| !beside) {
+        if let Some(row) = records.single(&beside) {
             return volume.put(row);
         }
-        let (steps, last) = records.into_steps(batch);
+        let (steps, last) = records.into_steps(beside);
         for step in steps {
             volume.apply(step)?;
             volume.sync()?;
