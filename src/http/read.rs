@@ -218,12 +218,8 @@ impl Page<'_> {
     async fn fill(&mut self) -> Result<(), Refusal> {
         loop {
             let budget = ReadBudget { bytes: self.left.bytes.min(STEP_BYTES), ..self.left };
-            let event = if self.writer.records() == 0 {
-                self.reader.next(budget).await?
-            } else {
-                self.reader.next_within(budget).await?
-            };
-            match event {
+            let first = self.writer.records() == 0;
+            match self.reader.next_of_page(budget, first).await? {
                 None => {
                     self.at_tail = true;
                     return Ok(());
@@ -231,7 +227,7 @@ impl Page<'_> {
                 Some(ReadEvent::Full) if budget.bytes == self.left.bytes => return Ok(()),
                 // A record larger than a step, but not than what is left.
                 Some(ReadEvent::Full) => {
-                    let event = self.reader.next_within(self.left).await?;
+                    let event = self.reader.next_of_page(self.left, false).await?;
                     if matches!(event, None | Some(ReadEvent::Full)) {
                         return Ok(());
                     }

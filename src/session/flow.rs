@@ -3,7 +3,7 @@
 
 use super::{
     Session, closing,
-    deliver::{Origin, Target, deliver},
+    deliver::{Origin, Target, deliver, runs},
     outbox::{Frame, FrameKind, Outbox},
     pace::{Lag, LagNews, Place},
     requests::{self, Done, failed},
@@ -283,17 +283,18 @@ impl Session {
                 let origin = Origin { topic: &topic.name, partition, epoch };
                 let (encoding, encoder) = (sub.encoding, sub.encoder);
                 let to = Target { sub: id, encoding, encoder, head: &sub.head };
-                let mut records = 0;
-                for (at, batch) in batches.iter().enumerate() {
-                    let held = if at + 1 == batches.len() { held.take() } else { None };
-                    deliver(batch, origin, to, held, out)?;
-                    records += u64::from(batch.batch.count);
+                let records = batches.iter().map(|batch| u64::from(batch.batch.count)).sum();
+                let (mut frames, mut runs) = (0, runs(&batches).peekable());
+                while let Some(run) = runs.next() {
+                    let held = if runs.peek().is_none() { held.take() } else { None };
+                    deliver(run, origin, to, held, out)?;
+                    frames += 1;
                 }
-                metrics.frames_out.add(batches.len() as u64);
+                metrics.frames_out.add(frames as u64);
                 metrics.delivered.add(records);
                 sub.credit = sub.credit.map(|credit| credit.saturating_sub(records));
                 sub.place.sent();
-                Ok(batches.len())
+                Ok(frames)
             }
             ReadEvent::Lost { topic, partition, range } => {
                 push(out, lost_frame(id, &LostNotice::new(&topic.name, partition, range)));

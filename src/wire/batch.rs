@@ -48,7 +48,21 @@ impl BatchEncoder {
         epoch: Epoch,
         batch: &RecordBatch,
     ) -> Result<Bytes, CorruptRecord> {
-        let room = ENVELOPE + topic.as_str().len() + batch.body.len() + batch.count as usize * 96;
+        self.encode_run(topic, partition, epoch, &[batch])
+    }
+
+    /// As [`BatchEncoder::encode`], of batches that follow each other. An empty
+    /// run has no form.
+    pub fn encode_run(
+        self,
+        topic: &TopicName,
+        partition: PartitionId,
+        epoch: Epoch,
+        run: &[&RecordBatch],
+    ) -> Result<Bytes, CorruptRecord> {
+        let end = run.last().ok_or(CorruptRecord)?.end();
+        let room: usize = run.iter().map(|batch| RecordEncoder::room(batch)).sum();
+        let room = room + ENVELOPE + topic.as_str().len();
         let mut out = Vec::with_capacity(room);
         let mut digits = itoa::Buffer::new();
         out.extend_from_slice(b"\"topic\":\"");
@@ -59,9 +73,15 @@ impl BatchEncoder {
         out.extend_from_slice(b",\"epoch\":");
         out.extend_from_slice(digits.format(epoch.0).as_bytes());
         out.extend_from_slice(b",\"next\":");
-        out.extend_from_slice(digits.format(batch.end().0).as_bytes());
+        out.extend_from_slice(digits.format(end.0).as_bytes());
         out.extend_from_slice(b",\"records\":[");
-        RecordEncoder::new(self.as_).list_into(&mut out, None, partition, batch)?;
+        let records = RecordEncoder::new(self.as_);
+        for (index, batch) in run.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            records.list_into(&mut out, None, partition, batch)?;
+        }
         out.extend_from_slice(b"]}");
         Ok(Bytes::from(out))
     }
@@ -109,6 +129,22 @@ mod tests {
         let expected = json!({"topic": "orders", "partition": 3, "epoch": 2, "next": 43,
             "records": [record(41, json!(1)), record(42, json!({"a": "\n"}))]});
         assert_eq!(frame, expected);
+    }
+
+    #[test]
+    fn a_run_is_one_list_up_to_the_last_offset() {
+        let (first, second) = (batch(&["1", "2"]), batch(&["3"]));
+        let second = RecordBatch { base: Offset(50), ..second };
+        let topic = TopicName::new("orders").unwrap();
+        let encoder = BatchEncoder::default();
+        let run = encoder.encode_run(&topic, PartitionId(3), Epoch(2), &[&first, &second]);
+        let frame = format!("{{{}", String::from_utf8(run.unwrap().to_vec()).unwrap());
+        let frame: Value = serde_json::from_str(&frame).unwrap();
+        let offsets: Vec<_> =
+            frame["records"].as_array().unwrap().iter().map(|r| r["offset"].clone()).collect();
+        assert_eq!((offsets, &frame["next"]), (vec![json!(41), json!(42), json!(50)], &json!(51)));
+        let none = encoder.encode_run(&topic, PartitionId(3), Epoch(2), &[]);
+        assert_eq!(none, Err(CorruptRecord));
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl RecordEncoder {
         partition: PartitionId,
         batch: &RecordBatch,
     ) -> Result<(), CorruptRecord> {
-        out.reserve(batch.body.len() + batch.count as usize * ROOM);
+        out.reserve(Self::room(batch));
         let prefix = prefix(topic, partition);
         for item in batch.iter() {
             let (offset, record) = item?;
@@ -97,6 +97,11 @@ impl RecordEncoder {
             out.push(b'\n');
         }
         Ok(())
+    }
+
+    /// Room for a batch's objects: enough for nearly all.
+    pub(super) fn room(batch: &RecordBatch) -> usize {
+        batch.body.len() + batch.count as usize * ROOM
     }
 
     /// Writes a batch as objects with commas between them, for the inside of
@@ -108,7 +113,7 @@ impl RecordEncoder {
         partition: PartitionId,
         batch: &RecordBatch,
     ) -> Result<(), CorruptRecord> {
-        out.reserve(batch.body.len() + batch.count as usize * ROOM);
+        out.reserve(Self::room(batch));
         let prefix = prefix(topic, partition);
         for (index, item) in batch.iter().enumerate() {
             let (offset, record) = item?;

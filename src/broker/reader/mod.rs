@@ -96,27 +96,31 @@ impl Reader {
     }
 
     /// The next event, without waiting; `None` at the tail of all partitions.
-    /// A budget is never exceeded, but that one record comes in any case.
+    /// A budget is never exceeded, but that one record comes in any case. It is
+    /// for one partition alone: they take turns.
     ///
     /// Safe to drop: what was not answered is answered by the next call. An
     /// error ends the reader: `Engine(TopicUnknown)` when a topic was
     /// deleted. What was read before it has been answered.
     pub async fn next(&mut self, budget: ReadBudget) -> Result<Option<ReadEvent>, BrokerError> {
-        self.take(Room { budget, least_one: true }).await
+        self.take(Room { budget, least_one: true }, Share::All).await
     }
 
-    /// As [`Reader::next`], but the budget is never exceeded: `Full` when the
-    /// next record is larger than that.
-    pub async fn next_within(
+    /// As [`Reader::next`], for a page with room for what is `left`: all
+    /// partitions that have something get their part of it. Once the page has
+    /// its `first` records it is never exceeded: `Full` when the next record is
+    /// larger.
+    pub async fn next_of_page(
         &mut self,
-        budget: ReadBudget,
+        left: ReadBudget,
+        first: bool,
     ) -> Result<Option<ReadEvent>, BrokerError> {
-        self.take(Room { budget, least_one: false }).await
+        self.take(Room { budget: left, least_one: first }, Share::Each).await
     }
 
-    async fn take(&mut self, room: Room) -> Result<Option<ReadEvent>, BrokerError> {
+    async fn take(&mut self, room: Room, share: Share) -> Result<Option<ReadEvent>, BrokerError> {
         if self.tails.is_some() {
-            return self.take_of_moved(room).await;
+            return self.take_of_moved(room, share).await;
         }
         for _ in 0..self.lanes.len() {
             if self.ready == 0 {
@@ -125,7 +129,7 @@ impl Reader {
             let at = self.turn;
             self.turn = (at + 1) % self.lanes.len();
             let lane = &mut self.lanes[at];
-            let event = lane.next(&self.broker, share(room, self.ready)).await?;
+            let event = lane.next(&self.broker, share.of(room, self.ready)).await?;
             if self.turn == 0 {
                 self.ready = 0;
             }
@@ -137,10 +141,14 @@ impl Reader {
     }
 
     /// As `take`, once all lanes were at the tail: of those that moved since.
-    async fn take_of_moved(&mut self, room: Room) -> Result<Option<ReadEvent>, BrokerError> {
+    async fn take_of_moved(
+        &mut self,
+        room: Room,
+        share: Share,
+    ) -> Result<Option<ReadEvent>, BrokerError> {
         let Some(tails) = &mut self.tails else { return Ok(None) };
         while let Some((moved, lane)) = tails.turn() {
-            let event = self.lanes[lane].next(&self.broker, share(room, moved)).await?;
+            let event = self.lanes[lane].next(&self.broker, share.of(room, moved)).await?;
             tails.had_turn(event.is_some());
             if event.is_some() {
                 return Ok(event);
@@ -200,11 +208,25 @@ impl Drop for Reader {
     }
 }
 
-/// One partition's part of a budget that `ready` of them share.
-fn share(room: Room, ready: usize) -> Room {
-    let ReadBudget { records, bytes } = room.budget;
-    let records = records.div_ceil(u32::try_from(ready).unwrap_or(u32::MAX).max(1));
-    let bytes = (bytes / ready.max(1)).max(bytes.min(LEAST_SHARE_BYTES));
-    let least_one = room.least_one;
-    Room { budget: ReadBudget { records: records.max(u32::from(least_one)), bytes }, least_one }
+/// How much of a budget is for the partition whose turn it is.
+#[derive(Clone, Copy)]
+enum Share {
+    /// All of it: the next partition gets as much.
+    All,
+    /// Its part: there is no more.
+    Each,
+}
+
+impl Share {
+    /// The room of one partition where `ready` have something to read.
+    fn of(self, room: Room, ready: usize) -> Room {
+        if matches!(self, Share::All) {
+            return room;
+        }
+        let ReadBudget { records, bytes } = room.budget;
+        let records = records.div_ceil(u32::try_from(ready).unwrap_or(u32::MAX).max(1));
+        let bytes = (bytes / ready.max(1)).max(bytes.min(LEAST_SHARE_BYTES));
+        let least_one = room.least_one;
+        Room { budget: ReadBudget { records: records.max(u32::from(least_one)), bytes }, least_one }
+    }
 }

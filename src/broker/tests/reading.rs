@@ -107,12 +107,12 @@ async fn a_budget_may_be_exceeded_by_the_first_record_alone() {
     let mut reader = open(&broker, &["t"], StartAt::Earliest).await;
     let little = ReadBudget { records: 10, bytes: 1 };
     assert_eq!(told(&reader.next(little).await.unwrap().unwrap()), "t/0: a");
-    assert_eq!(told(&reader.next_within(little).await.unwrap().unwrap()), "full");
+    assert_eq!(told(&reader.next_of_page(little, false).await.unwrap().unwrap()), "full");
     assert_eq!(told(&reader.next(little).await.unwrap().unwrap()), "t/0: b");
 }
 
 #[tokio::test]
-async fn partitions_share_a_budget_and_take_turns() {
+async fn partitions_take_turns_and_share_a_page() {
     let broker = broker();
     topic(&broker, "t", 3).await;
     for i in 0..4 {
@@ -121,6 +121,12 @@ async fn partitions_share_a_budget_and_take_turns() {
     }
     let mut reader = open(&broker, &["t"], StartAt::Earliest).await;
     let lines = drain(&mut reader, 4).await;
+    assert_eq!(lines, ["t/0: 0 1 2 3", "t/1: 0 1 2 3"]);
+    let mut reader = open(&broker, &["t"], StartAt::Earliest).await;
+    let mut lines = vec![];
+    while let Some(event) = reader.next_of_page(budget(4), true).await.unwrap() {
+        lines.push(told(&event));
+    }
     assert_eq!(lines, ["t/0: 0 1", "t/1: 0 1", "t/0: 2 3", "t/1: 2 3"]);
 }
 
