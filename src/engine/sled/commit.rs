@@ -247,10 +247,24 @@ impl<'a> Draft<'a> {
         let mut head = home.head.lock();
         let mut shared = home.shared.write();
         let pieces = all.split(VALUE_BYTES).map_err(corrupt)?;
-        self.merge(place, &mut head, &pieces).map_err(corrupt)?;
-        self.fence(place, &mut head, &pieces);
+        let small = match pieces.as_slice() {
+            [one] if one.body.len() < SMALL_BYTES => Some(one),
+            _ => None,
+        };
+        let waited = self.to_merge(&mut head, small);
+        let mut lasts = self.merge(place, &waited, &mut head.packing).map_err(corrupt)?;
+        let mut base = waited.first().filter(|_| !lasts.is_empty()).map(|first| first.base);
+        if small.is_none() {
+            base = base.or(Some(all.base));
+            lasts.extend(pieces.iter().map(|piece| piece.end().minus(1)));
+        }
+        // Of what is there to stay: sled's leaves are to end between.
+        let fences = base.map(|base| head.fencing.ahead_of(base, &lasts));
+        self.commit.fences.extend(fences.into_iter().flatten().map(|at| (place, at)));
+        let small = small.is_some();
         for piece in pieces {
-            let span = piece.time_span().map_err(corrupt)?;
+            let (rows, span) =
+                rows(place, &piece, small, self.encoder, &mut head.packing).map_err(corrupt)?;
             let active = &mut shared.active;
             if head.since_index >= INDEX_BYTES || active.is_empty() {
                 let entry = IndexEntry {
@@ -265,7 +279,6 @@ impl<'a> Draft<'a> {
             }
             head.since_index += piece.body.len() as u64;
             active.grow(&piece, span.1);
-            let rows = rows(place, &piece, span, self.encoder, &mut head.packing);
             self.commit.records.add(rows);
         }
         self.commit.records.begins.push((place, all.base));
@@ -285,65 +298,52 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Sees to it that sled's leaves end where they should. Small values are
-    /// taken together later, and are few bytes wherever they lie.
-    fn fence(&mut self, place: keys::Place, head: &mut WriteHead, pieces: &[RecordBatch]) {
-        let base = pieces.first().map_or(head.next, |first| first.base);
-        let large = pieces.iter().filter(|piece| piece.body.len() >= SMALL_BYTES);
-        let lasts: Vec<_> = large.map(|piece| piece.end().minus(1)).collect();
-        let fences = head.fencing.ahead_of(base, &lasts);
-        self.commit.fences.extend(fences.into_iter().map(|at| (place, at)));
-    }
-
-    /// Keeps small values in mind, and writes those of earlier commits that
-    /// make a full one as such: together with the removal of the small ones,
-    /// so it is one or the other.
-    fn merge(
-        &mut self,
-        place: keys::Place,
-        head: &mut WriteHead,
-        pieces: &[RecordBatch],
-    ) -> Result<(), crate::domain::CorruptRecord> {
+    /// Keeps a small batch in mind that waits to be merged, if `new` is one. To
+    /// be merged now are those that waited, if they make a full one or cannot
+    /// go on: what comes next is large.
+    fn to_merge(&self, head: &mut WriteHead, new: Option<&RecordBatch>) -> Vec<RecordBatch> {
         // A merged record carries its own time: 8 bytes and a longer length.
         let grown = |b: &RecordBatch| b.body.len() + 9 * b.count as usize;
-        let small = |b: &&RecordBatch| b.body.len() < SMALL_BYTES;
-        let held: usize = head.small.iter().map(grown).sum();
-        let joins = match pieces {
-            [one] => small(&one) && held + grown(one) <= VALUE_BYTES,
-            _ => false,
-        };
-        if !joins {
-            let small = std::mem::take(&mut head.small);
-            self.write_merged(place, &small, &mut head.packing)?;
-        }
+        let held = head.small.iter().map(grown).sum::<usize>();
+        let most = if self.merges() { VALUE_BYTES } else { 2 * VALUE_BYTES };
+        let goes_on = new.is_some_and(|new| held + grown(new) <= most);
+        let waited = if goes_on { vec![] } else { std::mem::take(&mut head.small) };
         // Its bytes alone, not the whole request that they are a part of.
         let own =
             |b: &RecordBatch| RecordBatch { body: Bytes::copy_from_slice(&b.body), ..b.clone() };
-        head.small.extend(pieces.last().filter(small).map(own));
-        Ok(())
+        head.small.extend(new.map(own));
+        waited
     }
 
-    fn write_merged(
+    /// Whether this commit may merge more.
+    fn merges(&self) -> bool {
+        self.commit.merged_bytes <= MERGE_BYTES
+    }
+
+    /// Writes small batches of earlier commits as full ones, together with
+    /// their removal, so it is one or the other. Where that would be too much
+    /// at once they stay as they are. Returns the last offsets of the full
+    /// ones.
+    fn merge(
         &mut self,
         place: keys::Place,
         small: &[RecordBatch],
         packing: &mut value::Packing,
-    ) -> Result<(), crate::domain::CorruptRecord> {
-        // Too much to merge at once: then these stay as they are.
-        if small.len() < 2 || self.commit.merged_bytes > MERGE_BYTES {
-            return Ok(());
+    ) -> Result<Vec<Offset>, crate::domain::CorruptRecord> {
+        if small.is_empty() || !self.merges() {
+            return Ok(vec![]);
         }
         for old in small {
-            self.commit.beside.remove(&keys::record(place, old.end().minus(1), 0));
+            self.commit.beside.remove(&keys::small(place, old.end().minus(1)));
         }
-        let merged = merged(small)?;
-        let rows = rows(place, &merged, merged.time_span()?, self.encoder, packing);
-        for (key, value) in rows {
-            self.commit.beside.insert(&key, value);
+        let full = merged(small)?.split(VALUE_BYTES)?;
+        for batch in &full {
+            let (rows, _) = rows(place, batch, false, self.encoder, packing)?;
+            rows.for_each(|(key, value)| self.commit.beside.insert(&key, value));
+            self.commit.merged_bytes += batch.body.len();
         }
         self.commit.merged += small.len() as u64;
-        self.commit.merged_bytes += merged.body.len();
-        Ok(())
+        Ok(full.iter().map(|batch| batch.end().minus(1)).collect())
     }
 }
 

@@ -9,7 +9,7 @@ pub(super) const SEGMENT_BYTES: usize = 2 << 20;
 /// them: 272 KiB, under the 512 KiB where blobs begin.
 pub(super) const VALUE_BYTES: usize = 16 << 10;
 /// Values smaller than this are merged behind.
-pub(super) const SMALL_BYTES: usize = 2 << 10;
+pub(super) const SMALL_BYTES: usize = 4 << 10;
 /// A time index entry is made about every so many bytes of a partition.
 pub(super) const INDEX_BYTES: u64 = 256 << 10;
 /// The most that one commit takes together.

@@ -5,6 +5,7 @@
 //! | --- | --- | --- |
 //! | `R` | topic u32, partition u32, **last** offset u64, chunk u16 | a packed batch; by its last offset, so that a seek to an offset lands on the batch that holds it |
 //! | `R` | the same, chunk from 0xFF00 on | no record: a row of a fence, empty (see `fence`) |
+//! | `P` | the same, chunk 0 | a small batch that is still to be merged into an `R` (see `scan`) |
 //! | `T` | topic u32, partition u32, offset u64 | an entry of the sparse time index |
 //! | `K` | topic u32, partition u32, end offset u64, chunk u16 | a run of the index of keys (see `keyed`) |
 //! | `A` | | an append in several steps is under way: the places it began at |
@@ -13,6 +14,7 @@
 use crate::domain::{Offset, PartitionId, TopicId};
 
 const RECORD: u8 = b'R';
+const SMALL: u8 = b'P';
 const RUN: u8 = b'K';
 const INDEX: u8 = b'T';
 const STATE: u8 = b'S';
@@ -59,9 +61,21 @@ pub(super) fn fence(place: Place, last: Offset, row: u16) -> [u8; RECORD_LEN] {
     record(place, last, FENCE + row)
 }
 
-/// Whether a record's key is a fence's.
-pub(super) fn is_fence(key: &[u8]) -> bool {
-    parse_record(key).is_some_and(|(_, _, chunk)| chunk >= FENCE)
+/// Whether this chunk of a record's key says that it is a fence's.
+pub(super) fn is_fence(chunk: u16) -> bool {
+    chunk >= FENCE
+}
+
+/// The key of the small batch whose last offset is `last`.
+pub(super) fn small(place: Place, last: Offset) -> [u8; RECORD_LEN] {
+    let mut key = record(place, last, 0);
+    key[0] = SMALL;
+    key
+}
+
+/// The last key that a partition's small batches can have.
+pub(super) fn small_end(place: Place) -> [u8; RECORD_LEN] {
+    small(place, Offset(u64::MAX))
 }
 
 /// The last record key that a partition can have.
@@ -78,6 +92,16 @@ pub(super) fn parse_record(key: &[u8]) -> Option<(Place, Offset, u16)> {
     let offset = u64::from_be_bytes(key[9..17].try_into().ok()?);
     let chunk = u16::from_be_bytes(key[17..19].try_into().ok()?);
     Some((place_of(key)?, Offset(offset), chunk))
+}
+
+/// Reads the key of a batch back, small or not: its last offset, and which
+/// chunk.
+pub(super) fn parse_batch(key: &[u8]) -> Option<(Offset, u16)> {
+    let mut key: [u8; RECORD_LEN] = key.try_into().ok()?;
+    if key[0] == SMALL {
+        key[0] = RECORD;
+    }
+    parse_record(&key).map(|(_, last, chunk)| (last, chunk))
 }
 
 /// The key of a run that ends at `end`: 0 = its directory, then its chunks.
@@ -159,6 +183,10 @@ mod tests {
             prop_assert_eq!(parse_record(&index(place, offset)), None);
             prop_assert_eq!(parse_run(&run(place, offset, chunk)), Some((offset, chunk)));
             prop_assert_eq!(parse_run(&key(a)), None);
+            prop_assert_eq!(parse_batch(&key(a)), Some((offset, chunk)));
+            prop_assert_eq!(parse_batch(&small(place, offset)), Some((offset, 0)));
+            prop_assert_eq!(parse_record(&small(place, offset)), None);
+            prop_assert!(small(place, offset) <= small_end(place) && small_end(place) < record(place, offset, 0));
         }
     }
 }

@@ -26,6 +26,7 @@ mod recent;
 mod recover;
 mod retention;
 mod rows;
+mod scan;
 mod seal;
 mod state;
 mod store;

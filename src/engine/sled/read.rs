@@ -11,6 +11,7 @@ use crate::{
     domain::{Offset, RecordBatch, Timestamp},
     engine::{EngineError, ReadBudget, ReadChunk},
 };
+use std::ops::ControlFlow;
 
 /// How often a read looks again while volumes come and go.
 const LOOKS: usize = 5;
@@ -92,27 +93,27 @@ fn collect(
     let end = range.end.min(extent.end);
     let mut chunk = ReadChunk { batches: vec![], next: range.start };
     let (mut records, mut bytes) = (u64::from(budget.records.max(1)), budget.bytes);
-    while chunk.next < end && records > 0 {
-        let found = volume.batch_at(place, chunk.next)?;
-        let Some((_, batch)) = found.filter(|(head, _)| head.base <= chunk.next) else {
-            return Err(hole(place, chunk.next));
+    let mut had_enough = false;
+    volume.batches(place, range.start..Offset(u64::MAX), |head, batch| {
+        let rest = if head.base <= chunk.next {
+            batch.from_offset(chunk.next).map_err(corrupt)?
+        } else {
+            None
         };
-        let Some(batch) = batch.from_offset(chunk.next).map_err(corrupt)? else {
-            return Err(hole(place, chunk.next));
-        };
-        if !chunk.batches.is_empty() && batch.body.len() > bytes {
-            break;
+        let Some(batch) = rest else { return Err(hole(place, chunk.next)) };
+        had_enough = !chunk.batches.is_empty() && batch.body.len() > bytes;
+        if !had_enough {
+            let whole = batch.end();
+            let batch = fit(batch, end, records, bytes).map_err(corrupt)?;
+            records -= u64::from(batch.count);
+            bytes = bytes.saturating_sub(batch.body.len());
+            chunk.next = batch.end();
+            chunk.batches.push(batch);
+            had_enough = chunk.next < whole || chunk.next >= end || records == 0 || bytes == 0;
         }
-        let batch = fit(batch, end, records, bytes).map_err(corrupt)?;
-        records -= u64::from(batch.count);
-        bytes = bytes.saturating_sub(batch.body.len());
-        chunk.next = batch.end();
-        chunk.batches.push(batch);
-        if bytes == 0 {
-            break;
-        }
-    }
-    Ok(chunk)
+        Ok(if had_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    if had_enough { Ok(chunk) } else { Err(hole(place, chunk.next)) }
 }
 
 /// The records of `batch` that may still be taken: at least one.

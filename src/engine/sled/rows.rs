@@ -24,17 +24,22 @@ pub(super) fn merged(small: &[RecordBatch]) -> Result<RecordBatch, CorruptRecord
 /// A key and what is stored under it.
 pub(super) type Row = ([u8; keys::RECORD_LEN], ::sled::IVec);
 
-/// What a batch is stored as.
+/// What a batch is stored as: `small` ones, of one row, are to be merged later.
 pub(super) fn rows(
     place: keys::Place,
     piece: &RecordBatch,
-    span: (Timestamp, Timestamp),
+    small: bool,
     encoder: &mut value::Encoder,
     packing: &mut value::Packing,
-) -> impl Iterator<Item = Row> + use<> {
+) -> Result<(impl Iterator<Item = Row> + use<>, (Timestamp, Timestamp)), CorruptRecord> {
     let last = piece.end().minus(1);
+    let span = piece.time_span()?;
     let chunks = encoder.encode(piece, span, packing).into_iter().enumerate();
-    chunks.map(move |(i, chunk)| (keys::record(place, last, i as u16), chunk))
+    let key = move |chunk| match small {
+        true => keys::small(place, last),
+        false => keys::record(place, last, chunk),
+    };
+    Ok((chunks.map(move |(i, chunk)| (key(i as u16), chunk)), span))
 }
 
 /// The rows that count together with the last of the records.

@@ -195,16 +195,18 @@ pub(super) fn head(value: &[u8]) -> Result<Head, String> {
 
 /// Reads a batch: its chunk 0, and the others by asking `more` for each.
 pub(super) fn decode(
-    value: &[u8],
+    value: &::sled::IVec,
     mut more: impl FnMut(u16) -> Result<Option<::sled::IVec>, String>,
 ) -> Result<(Head, RecordBatch), String> {
     let head = head(value)?;
-    let first = &value[HEAD..];
-    let body = if head.chunks <= 1 {
-        unpack(&head, first)?
+    let body = if head.chunks <= 1 && !head.lz4 {
+        // As it is, and where it is.
+        Bytes::from_owner(value.clone()).slice(HEAD..)
+    } else if head.chunks <= 1 {
+        unpack(&head, &value[HEAD..])?
     } else {
         let mut whole = Vec::with_capacity(usize::from(head.chunks) * VALUE_BYTES);
-        whole.extend_from_slice(first);
+        whole.extend_from_slice(&value[HEAD..]);
         for i in 1..head.chunks {
             let chunk = more(i)?.ok_or_else(|| format!("chunk {i} of a record is missing"))?;
             verify(&chunk)?;
@@ -213,8 +215,11 @@ pub(super) fn decode(
             }
             whole.extend_from_slice(&chunk[CHUNK_HEAD..]);
         }
-        unpack(&head, &whole)?
+        if head.lz4 { unpack(&head, &whole)? } else { whole.into() }
     };
+    if body.len() != head.raw_len as usize {
+        return Err("a value's length does not match".to_owned());
+    }
     let batch = RecordBatch { base: head.base, count: head.count, appended: head.appended, body };
     Ok((head, batch))
 }
@@ -224,15 +229,8 @@ fn unpack(head: &Head, body: &[u8]) -> Result<Bytes, String> {
     if raw_len > MAX_RAW {
         return Err("a value claims to be longer than any record".to_owned());
     }
-    let raw = if head.lz4 {
-        lz4_flex::block::decompress(body, raw_len).map_err(|e| format!("lz4: {e}"))?
-    } else {
-        body.to_vec()
-    };
-    if raw.len() != raw_len {
-        return Err("a value's length does not match".to_owned());
-    }
-    Ok(Bytes::from(raw))
+    let raw = lz4_flex::block::decompress(body, raw_len).map_err(|e| format!("lz4: {e}"))?;
+    Ok(raw.into())
 }
 
 #[cfg(test)]
@@ -259,7 +257,7 @@ mod tests {
 
     fn read(chunks: &[Vec<u8>]) -> Result<RecordBatch, String> {
         let more = |i: u16| Ok(chunks.get(usize::from(i)).map(|c| ::sled::IVec::from(&c[..])));
-        decode(&chunks[0], more).map(|(_, batch)| batch)
+        decode(&chunks[0].as_slice().into(), more).map(|(_, batch)| batch)
     }
 
     fn body() -> impl Strategy<Value = Vec<u8>> {
@@ -293,7 +291,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_refused_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            prop_assert!(decode(&bytes, |_| Ok(None)).is_err());
+            prop_assert!(decode(&bytes.into(), |_| Ok(None)).is_err());
         }
     }
 

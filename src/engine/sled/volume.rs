@@ -5,6 +5,7 @@ use super::{
     config::SledConfig,
     disk, fence, guard,
     keys::{self, Place},
+    scan::Scan,
     value,
 };
 use crate::{
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     fmt,
     fs::File,
+    ops::{ControlFlow, Range},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -207,6 +209,7 @@ impl Volume {
                 return Ok(());
             }
             for (place, base) in under_way {
+                self.remove_all(&keys::small(place, base), &keys::small_end(place))?;
                 self.remove_all(&keys::record(place, base, 0), &keys::record_end(place))?;
             }
             self.db.remove(keys::UNDER_WAY).map_err(|e| guard::error(&e))?;
@@ -256,31 +259,36 @@ impl Volume {
         offset: Offset,
         end: Offset,
     ) -> Result<Option<(value::Head, RecordBatch)>, EngineError> {
-        if offset >= end {
-            return Ok(None);
-        }
+        let mut found = None;
+        self.batches(place, offset..end, |head, batch| {
+            found = Some((head, batch));
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Hands over the batches of a partition, from the one that holds the first
+    /// of `offsets` on, or the next one behind it: those that end within. Stops
+    /// when `take` says so. A batch may begin before the end of the one before
+    /// it, where small ones were merged meanwhile.
+    pub(super) fn batches(
+        &self,
+        place: Place,
+        offsets: Range<Offset>,
+        mut take: impl FnMut(value::Head, RecordBatch) -> Result<ControlFlow<()>, EngineError>,
+    ) -> Result<(), EngineError> {
         guard::catch(|| {
-            let from = keys::record(place, offset, 0);
-            let to = keys::record(place, end.minus(1), u16::MAX);
-            let fence = |row: &::sled::Result<(::sled::IVec, ::sled::IVec)>| {
-                row.as_ref().is_ok_and(|(key, _)| keys::is_fence(key))
-            };
-            let mut rows = self.db.range(from..=to);
-            let Some((key, bytes)) =
-                rows.find(|row| !fence(row)).transpose().map_err(|e| guard::error(&e))?
-            else {
-                return Ok(None);
-            };
-            self.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            let damaged = |what| self.damaged(place, offset, what);
-            let (_, last, chunk) =
-                keys::parse_record(&key).ok_or_else(|| damaged("a malformed key".to_owned()))?;
-            let more = |i| self.db.get(keys::record(place, last, i)).map_err(|e| e.to_string());
-            let (head, batch) = value::decode(&bytes, more).map_err(damaged)?;
-            if chunk != 0 || head.count == 0 || head.last() != last {
-                return Err(damaged("a value is not what its key says".to_owned()));
+            let from = offsets.start;
+            let mut scan = Scan::new(&self.db, place, offsets);
+            while let Some((head, batch, bytes)) =
+                scan.next().map_err(|error| self.located(place, from, error))?
+            {
+                self.read.fetch_add(bytes as u64, Ordering::Relaxed);
+                if take(head, batch)?.is_break() {
+                    break;
+                }
             }
-            Ok(Some((head, batch)))
+            Ok(())
         })
     }
 
@@ -350,6 +358,14 @@ impl Volume {
             }
             Ok(rows)
         })
+    }
+
+    /// Says where it is damaged.
+    fn located(&self, place: Place, offset: Offset, error: EngineError) -> EngineError {
+        match error {
+            EngineError::Damaged(what) => self.damaged(place, offset, what),
+            other => other,
+        }
     }
 
     fn damaged(&self, place: Place, offset: Offset, what: String) -> EngineError {

@@ -147,6 +147,35 @@ async fn small_values_are_merged_behind_and_read_the_same() {
     engine.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_see_small_values_once_while_they_are_merged() {
+    let home = Home::new();
+    let engine = home.open().await;
+    let topic = engine.create_topic(&name("t"), &config(1)).await.unwrap();
+    let value = |n: u64| noise(n, if n % 100 == 99 { 9_000 } else { 300 });
+    let writing = tokio::spawn({
+        let (engine, topic) = (Arc::clone(&engine), Arc::clone(&topic));
+        async move {
+            for n in 0..3_000 {
+                append(&engine, &topic, 0, &[value(n)]).await.unwrap();
+            }
+        }
+    });
+    let mut read: u64 = 0;
+    while read < 3_000 {
+        // From the newest places on, where it is merged, and all the way.
+        let from = read.saturating_sub(200);
+        let some = read_all(&engine, &topic, 0, from).await;
+        for (n, found) in (from..).zip(&some) {
+            assert!(*found == value(n), "record {n} of those from {from} on");
+        }
+        assert!(some.len() as u64 >= read - from);
+        read = from + some.len() as u64;
+    }
+    writing.await.unwrap();
+    engine.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_old_volumes_again_and_again_does_not_grow_them() {
     let mut home = Home::new();
