@@ -23,6 +23,8 @@ pub struct ReadRequest {
     pub cursor: Option<String>,
     /// Only these partitions.
     pub partitions: Vec<u32>,
+    /// Only records with one of these keys.
+    pub keys: Vec<String>,
     /// At most so many records.
     pub limit: Option<u64>,
     /// Whether to go on at the tail.
@@ -79,6 +81,7 @@ impl Client {
             [("from", &read.from), ("cursor", &read.cursor), ("limit", &limit), ("as", &read.form)];
         query.extend(optional.iter().filter_map(|(name, text)| Some((*name, text.as_deref()?))));
         query.extend(partitions.iter().map(|partition| ("partition", partition.as_str())));
+        query.extend(read.keys.iter().map(|key| ("key", key.as_str())));
         if read.follow {
             query.push(("follow", "true"));
         }

@@ -30,6 +30,9 @@ use tokio::{
 const PIECES_AHEAD: usize = 2;
 /// A piece is sent when it has grown to this.
 const PIECE_BYTES: usize = 192 << 10;
+/// Who wants no more than this gets some of every partition, not of the first
+/// alone.
+const FEW_RECORDS: u64 = 2_048;
 /// What the first read takes: the first bytes come early.
 const FIRST_READ_BYTES: usize = 16 << 10;
 /// What a read takes once the stream runs.
@@ -137,7 +140,13 @@ impl<F: StreamForm> Producer<F> {
                 return Err(stopping());
             }
             let records = u32::try_from(self.left).unwrap_or(u32::MAX);
-            match self.reader.next(ReadBudget { records, bytes }).await? {
+            let budget = ReadBudget { records, bytes };
+            let read = if self.left <= FEW_RECORDS {
+                self.reader.next_of_page(budget, true).await?
+            } else {
+                self.reader.next(budget).await?
+            };
+            match read {
                 Some(ReadEvent::Skipped) => {
                     // What was found is not kept back while more is looked for.
                     self.take(ReadEvent::Skipped).await?;

@@ -29,7 +29,7 @@ class Database {
   async #do(mode, work) {
     const change = this.#db.transaction("entries", mode, { durability: "strict" });
     const result = await done(work(change.objectStore("entries")));
-      if (mode === "readwrite") await new Promise((resolve, reject) => ([change.oncomplete, change.onabort] = [resolve, () => reject(change.error)]));
+    if (mode === "readwrite") await new Promise((resolve, reject) => ([change.oncomplete, change.onabort] = [resolve, () => reject(change.error)]));
     return result;
   }
 
@@ -174,7 +174,6 @@ class Outbox {
     // Nothing is held, the lock above all, while the connection is away.
     const away = new AbortController();
     const still = client.on("state", () => away.abort());
-    const caller = this.#callers.get(number);
     let outcome, refused;
     try {
       // The gateway remembers a key for a time only: after that a repeat could be there twice.
@@ -195,6 +194,8 @@ class Outbox {
       still();
     }
     await this.#store.remove(number);
+    // Only now: it may have been there to send before its caller was.
+    const caller = this.#callers.get(number);
     this.#callers.delete(number);
     if (!refused) caller?.resolve(outcome);
     else {

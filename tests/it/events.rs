@@ -1,15 +1,19 @@
 //! Server-sent events: a stream that a browser follows, and comes back to.
 
-use crate::util::{Gateway, on_every_engine, values};
+use crate::{
+    util::{Gateway, on_every_engine, values},
+    ws_util::Socket,
+};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::{collections::VecDeque, time::Duration};
+use tidegate::domain::{Cursor, Epoch, Offset, PartitionId, Position};
 
 on_every_engine! {
     a_stream_begins_with_hello_and_its_position;
     records_come_by_batch_each_with_its_cursor;
     a_browser_goes_on_by_its_last_event;
-    one_cursor_serves_lines_events_and_pages;
+    one_cursor_serves_every_transport;
     several_topics_come_as_one_stream;
     keys_are_followed_live_and_from_history;
     losses_and_the_end_of_the_topic_are_told;
@@ -167,7 +171,30 @@ async fn a_browser_goes_on_by_its_last_event(gateway: &Gateway) {
     assert_eq!(refused.refused(), "400 cursor_damaged");
 }
 
-async fn one_cursor_serves_lines_events_and_pages(gateway: &Gateway) {
+/// Reads over a WebSocket until `seen` has more, and answers where that ends.
+async fn over_a_socket(gateway: &Gateway, cursor: &str, seen: &mut Vec<u64>) -> String {
+    let mut socket = Socket::open(gateway).await;
+    let subscribe = json!({"op": "subscribe", "id": 1, "sub": 1, "topics": ["t"], "credit": 7,
+        "from": {"cursor": cursor}});
+    let ok = socket.ask(subscribe).await;
+    assert_eq!(ok["cursor"], cursor, "{ok}");
+    let mut cursor = Cursor::decode(cursor).unwrap();
+    let positions = &mut cursor.topics.values_mut().next().unwrap().partitions;
+    let mut credit = 7;
+    while credit > 0 {
+        let frame = socket.news().await;
+        let records = frame["records"].as_array().unwrap();
+        seen.extend(records.iter().map(|record| record["value"].as_u64().unwrap()));
+        credit -= records.len();
+        let number = |name: &str| frame[name].as_u64().unwrap();
+        let (epoch, next) = (Epoch(number("epoch") as u32), Offset(number("next")));
+        positions.insert(PartitionId(number("partition") as u32), Position { epoch, next });
+    }
+    socket.close().await;
+    cursor.encode()
+}
+
+async fn one_cursor_serves_every_transport(gateway: &Gateway) {
     gateway.topic("t", 3).await;
     let numbers: Vec<_> = (0..30).map(|n| json!({"key": n.to_string(), "value": n})).collect();
     gateway.publish("t", json!(numbers)).await;
@@ -178,11 +205,21 @@ async fn one_cursor_serves_lines_events_and_pages(gateway: &Gateway) {
         lines.iter().filter_map(|line| line.get("value")).map(|v| v.as_u64().unwrap()).collect();
     assert_eq!(seen.len(), 9);
     let cursor = lines.last().unwrap()["cursor"].as_str().unwrap();
+    let cursor = over_a_socket(gateway, cursor, &mut seen).await;
+    assert_eq!(seen.len(), 16);
+    let page = gateway.page(&format!("{RECORDS}?limit=1&cursor={cursor}")).await;
+    seen.extend(values(&page).iter().map(|v| v.as_u64().unwrap()));
+    let cursor = page["cursor"].as_str().unwrap();
     let mut client = Client::open(gateway, &format!("{RECORDS}?cursor={cursor}")).await;
     let (values_of_events, id) = client.values(1).await;
     seen.extend(values_of_events.iter().map(|v| v.as_u64().unwrap()));
     let page = gateway.page(&format!("{RECORDS}?cursor={id}")).await;
     seen.extend(values(&page).iter().map(|v| v.as_u64().unwrap()));
+    // And to where it follows: what comes from now on.
+    let mut socket = Socket::open(gateway).await;
+    socket.subscribe("t", json!({"cursor": page["cursor"]})).await;
+    gateway.publish("t", json!([{"value": 30}])).await;
+    assert_eq!(socket.values(1).await, [json!(30)]);
     seen.sort_unstable();
     assert_eq!(seen, (0..30).collect::<Vec<_>>());
 }

@@ -107,9 +107,9 @@ impl Reader {
     }
 
     /// As [`Reader::next`], for a page with room for what is `left`: all
-    /// partitions that have something get their part of it. Once the page has
-    /// its `first` records it is never exceeded: `Full` when the next record is
-    /// larger.
+    /// partitions that have something get their part of it. `first` says that
+    /// the page has no record yet; once it has, it is never exceeded: `Full`
+    /// when the next record is larger.
     pub async fn next_of_page(
         &mut self,
         left: ReadBudget,

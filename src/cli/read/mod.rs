@@ -16,6 +16,7 @@ Examples:
   tidegate read orders --from last:10 --follow         the last ten of each partition, then as they come
   tidegate read orders --from time:2026-01-31T00:00:00Z
   tidegate read orders --from offset:42 --partition 0 --limit 5 --format value
+  tidegate read orders --key customer-7                of one customer
   tidegate read orders --cursor AQEG…                  on from where an earlier read ended
 
 Where the read ended is told on standard error, as a cursor for the next one.";
@@ -34,6 +35,9 @@ pub struct ReadArgs {
     /// Start where an earlier read ended.
     #[arg(long)]
     cursor: Option<String>,
+    /// Only records with this key; may be given again.
+    #[arg(long = "key", value_name = "KEY")]
+    keys: Vec<String>,
     /// Only this partition; may be given again.
     #[arg(long = "partition", value_name = "NUMBER")]
     partitions: Vec<u32>,
@@ -64,6 +68,7 @@ impl ReadArgs {
             from,
             cursor: self.cursor.clone(),
             partitions: self.partitions.clone(),
+            keys: self.keys.clone(),
             limit: self.limit,
             follow: self.follow,
             form: None,
