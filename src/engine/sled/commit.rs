@@ -2,10 +2,11 @@
 //! to be shown and answered once it is durable. Offsets are given here.
 
 use super::{
-    catalog::{Catalog, TopicState, WriteHead},
+    catalog::{Catalog, TopicState},
     config::{INDEX_BYTES, SMALL_BYTES, VALUE_BYTES},
     idempotency, keys,
-    rows::{Beside, Records, merged, rows},
+    merge::Merge,
+    rows::{Beside, Records, rows},
     state::{self, Change, Entry, RawKey, Table},
     value,
     volume::IndexEntry,
@@ -14,16 +15,11 @@ use crate::{
     domain::{Durability, Offset, PackedRecords, PartitionId, RecordBatch, Timestamp},
     engine::{Append, Appended, AppendedPart, EngineError, Idempotency},
 };
-use bytes::Bytes;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 use tokio::sync::oneshot;
-
-/// About as much as one commit merges behind: it counts towards what goes to
-/// sled between two syncs.
-const MERGE_BYTES: usize = 128 << 10;
 
 /// Where an answer goes.
 pub(super) type ReplyTo<T> = oneshot::Sender<Result<T, EngineError>>;
@@ -71,10 +67,8 @@ pub(super) struct Commit {
     pub(super) early: Vec<Reply>,
     /// Changes of the table, which take effect when they are durable.
     pub(super) changes: Vec<Change>,
-    /// Small values that were merged.
-    pub(super) merged: u64,
-    /// Bytes of what they were merged to.
-    pub(super) merged_bytes: usize,
+    /// What may be merged once all is answered.
+    pub(super) merges: Vec<Merge>,
     /// Packed bytes of the records, before compression.
     pub(super) raw_bytes: u64,
     /// Postings of some partition are to become a run.
@@ -251,17 +245,19 @@ impl<'a> Draft<'a> {
             [one] if one.body.len() < SMALL_BYTES => Some(one),
             _ => None,
         };
-        let waited = self.to_merge(&mut head, small);
-        let mut lasts = self.merge(place, &waited, &mut head.packing).map_err(corrupt)?;
-        let mut base = waited.first().filter(|_| !lasts.is_empty()).map(|first| first.base);
-        if small.is_none() {
-            base = base.or(Some(all.base));
-            lasts.extend(pieces.iter().map(|piece| piece.end().minus(1)));
+        let waited = head.take_small(small);
+        // One alone is as good where it is.
+        if waited.len() > 1 {
+            let (topic, partition) = (staged.topic.clone(), staged.partition);
+            self.commit.merges.push(Merge { topic, partition, small: waited });
         }
-        // Of what is there to stay: sled's leaves are to end between.
-        let fences = base.map(|base| head.fencing.ahead_of(base, &lasts));
-        self.commit.fences.extend(fences.into_iter().flatten().map(|at| (place, at)));
         let small = small.is_some();
+        if !small {
+            let lasts: Vec<_> = pieces.iter().map(|piece| piece.end().minus(1)).collect();
+            let keyed = staged.topic.topic.read().config.keyed;
+            let fences = head.fencing.ahead_of(all.base, &lasts, keyed);
+            self.commit.fences.extend(fences.into_iter().map(|at| (place, at)));
+        }
         for piece in pieces {
             let (rows, span) =
                 rows(place, &piece, small, self.encoder, &mut head.packing).map_err(corrupt)?;
@@ -296,54 +292,6 @@ impl<'a> Draft<'a> {
         drop((head, shared));
         self.commit.shows.push(Show { topic: staged.topic, partition, tail, early });
         Ok(())
-    }
-
-    /// Keeps a small batch in mind that waits to be merged, if `new` is one. To
-    /// be merged now are those that waited, if they make a full one or cannot
-    /// go on: what comes next is large.
-    fn to_merge(&self, head: &mut WriteHead, new: Option<&RecordBatch>) -> Vec<RecordBatch> {
-        // A merged record carries its own time: 8 bytes and a longer length.
-        let grown = |b: &RecordBatch| b.body.len() + 9 * b.count as usize;
-        let held = head.small.iter().map(grown).sum::<usize>();
-        let most = if self.merges() { VALUE_BYTES } else { 2 * VALUE_BYTES };
-        let goes_on = new.is_some_and(|new| held + grown(new) <= most);
-        let waited = if goes_on { vec![] } else { std::mem::take(&mut head.small) };
-        // Its bytes alone, not the whole request that they are a part of.
-        let own =
-            |b: &RecordBatch| RecordBatch { body: Bytes::copy_from_slice(&b.body), ..b.clone() };
-        head.small.extend(new.map(own));
-        waited
-    }
-
-    /// Whether this commit may merge more.
-    fn merges(&self) -> bool {
-        self.commit.merged_bytes <= MERGE_BYTES
-    }
-
-    /// Writes small batches of earlier commits as full ones, together with
-    /// their removal, so it is one or the other. Where that would be too much
-    /// at once they stay as they are. Returns the last offsets of the full
-    /// ones.
-    fn merge(
-        &mut self,
-        place: keys::Place,
-        small: &[RecordBatch],
-        packing: &mut value::Packing,
-    ) -> Result<Vec<Offset>, crate::domain::CorruptRecord> {
-        if small.is_empty() || !self.merges() {
-            return Ok(vec![]);
-        }
-        for old in small {
-            self.commit.beside.remove(&keys::small(place, old.end().minus(1)));
-        }
-        let full = merged(small)?.split(VALUE_BYTES)?;
-        for batch in &full {
-            let (rows, _) = rows(place, batch, false, self.encoder, packing)?;
-            rows.for_each(|(key, value)| self.commit.beside.insert(&key, value));
-            self.commit.merged_bytes += batch.body.len();
-        }
-        self.commit.merged += small.len() as u64;
-        Ok(full.iter().map(|batch| batch.end().minus(1)).collect())
     }
 }
 

@@ -8,7 +8,8 @@ pub(super) const SEGMENT_BYTES: usize = 2 << 20;
 /// The largest packed value, before compression. A node holds about 17 of
 /// them: 272 KiB, under the 512 KiB where blobs begin.
 pub(super) const VALUE_BYTES: usize = 16 << 10;
-/// Values smaller than this are merged behind.
+/// What a commit has for a partition is merged behind where it is smaller than
+/// this.
 pub(super) const SMALL_BYTES: usize = 4 << 10;
 /// A time index entry is made about every so many bytes of a partition.
 pub(super) const INDEX_BYTES: u64 = 256 << 10;
@@ -61,7 +62,7 @@ impl Default for SledConfig {
         SledConfig {
             data_dir: PathBuf::from("data"),
             roll_bytes: 512 << 20,
-            open_sealed: 4,
+            open_sealed: 8,
             cache_active: 128 << 20,
             cache_meta: 16 << 20,
             cache_sealed: 16 << 20,

@@ -113,7 +113,7 @@ fn copy_extent(
             next = records.end();
         }
         drop(from);
-        for at in fencing.ahead_of(base, &lasts) {
+        for at in fencing.ahead_of(base, &lasts, keyed) {
             fresh.fence(place, at)?;
         }
         fresh.apply(batch)?;

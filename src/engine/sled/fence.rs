@@ -21,6 +21,9 @@ use crate::domain::Offset;
 const ROWS: u16 = 9;
 /// Values between two fences: with 9 rows of fences no more than 16.
 const VALUES: usize = 7;
+/// The same where records are looked for by key, here and there: sled reads the
+/// whole leaf for each.
+pub(super) const KEYED_VALUES: usize = 3;
 
 /// About what sled writes for a fence: its rows, and the halves of a split.
 pub(super) const WRITTEN_BYTES: usize = 2 << 10;
@@ -38,7 +41,7 @@ impl Fencing {
     /// The fences to be put before values are written of which these are the
     /// last offsets, the first value beginning at `base`: each goes behind the
     /// offset that is answered.
-    pub(super) fn ahead_of(&mut self, base: Offset, lasts: &[Offset]) -> Vec<Offset> {
+    pub(super) fn ahead_of(&mut self, base: Offset, lasts: &[Offset], keyed: bool) -> Vec<Offset> {
         let Some(end) = lasts.last() else { return vec![] };
         let span = (end.since(base) + 1) / lasts.len() as u64;
         self.span = if self.span == 0 { span } else { (3 * self.span + span).div_ceil(4) };
@@ -49,7 +52,7 @@ impl Fencing {
         });
         for (i, last) in lasts.iter().enumerate() {
             if *last > newest {
-                newest = self.leaf_from(&lasts[i..]);
+                newest = self.leaf_from(&lasts[i..], if keyed { KEYED_VALUES } else { VALUES });
                 fences.push(newest);
             }
         }
@@ -57,10 +60,10 @@ impl Fencing {
         fences
     }
 
-    /// Where a leaf ends that begins with the first of `lasts`.
-    fn leaf_from(&self, lasts: &[Offset]) -> Offset {
-        let at_hand = lasts.len().min(VALUES);
-        let to_come = (VALUES - at_hand) as u64;
+    /// Where a leaf of so many values ends that begins with the first of `lasts`.
+    fn leaf_from(&self, lasts: &[Offset], values: usize) -> Offset {
+        let at_hand = lasts.len().min(values);
+        let to_come = (values - at_hand) as u64;
         // Rather a value too few than one too many.
         lasts.get(at_hand - 1).copied().unwrap_or_default().plus(to_come * self.span * 7 / 8)
     }
@@ -81,7 +84,7 @@ mod tests {
 
     /// Bytes of sled's log per byte of the values, written `at_once` at a time
     /// that span about `span` offsets each.
-    fn written(at_once: usize, span: u64, fenced: bool) -> f64 {
+    fn written(at_once: usize, span: u64, fenced: bool, keyed: bool) -> f64 {
         let dir = tempfile::tempdir().unwrap();
         let config = ::sled::Config::new().path(dir.path()).segment_size(2 << 20);
         let db = config.flush_every_ms(None).open().unwrap();
@@ -101,7 +104,7 @@ mod tests {
                 bytes += VALUE;
             }
             if fenced {
-                for fence in fencing.ahead_of(base, &lasts) {
+                for fence in fencing.ahead_of(base, &lasts, keyed) {
                     rows(PLACE, fence).for_each(|row| drop(db.insert(row, &[]).unwrap()));
                 }
             }
@@ -114,8 +117,14 @@ mod tests {
     #[test]
     fn values_are_written_about_once() {
         for (at_once, span) in [(1, 16), (3, 80), (7, 16), (28, 16)] {
-            let (with, without) = (written(at_once, span, true), written(at_once, span, false));
-            assert!(with < 1.4, "{at_once} at once of {span} offsets: {with} with fences");
+            let without = written(at_once, span, false, false);
+            for keyed in [false, true] {
+                let with = written(at_once, span, true, keyed);
+                assert!(
+                    with < 1.4,
+                    "{at_once} at once of {span} offsets: {with} with fences, {keyed}"
+                );
+            }
             assert!(without > 1.6, "{at_once} at once of {span} offsets: {without} without");
         }
     }
@@ -124,10 +133,11 @@ mod tests {
     fn a_leaf_ends_where_the_values_at_hand_say_or_about_there() {
         let mut fencing = Fencing::default();
         let lasts: Vec<_> = (1..=16).map(|i| Offset(i * 10 - 1)).collect();
-        let fences: Vec<_> = fencing.ahead_of(Offset(0), &lasts).iter().map(|o| o.0).collect();
+        let fences: Vec<_> =
+            fencing.ahead_of(Offset(0), &lasts, false).iter().map(|o| o.0).collect();
         // Two leaves of seven, and one that is to take five more.
         assert_eq!(fences, [0, 69, 139, 159 + 5 * 10 * 7 / 8]);
-        assert_eq!(fencing.ahead_of(Offset(160), &[Offset(169)]), []);
-        assert_eq!(fencing.ahead_of(Offset(170), &[Offset(299)]).len(), 1);
+        assert_eq!(fencing.ahead_of(Offset(160), &[Offset(169)], false), []);
+        assert_eq!(fencing.ahead_of(Offset(170), &[Offset(299)], false).len(), 1);
     }
 }

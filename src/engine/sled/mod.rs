@@ -18,6 +18,7 @@ mod keyed;
 mod keys;
 mod loss;
 mod marks;
+mod merge;
 mod meta;
 mod meters;
 mod open;

@@ -23,7 +23,7 @@ pub(super) struct Scan<'a> {
     left: Range<Offset>,
     small: Rows,
     full: Rows,
-    /// Whether nothing was handed out since the seek.
+    /// Whether nothing was handed out since it was looked for in both parts.
     fresh: bool,
 }
 
@@ -31,6 +31,8 @@ pub(super) struct Scan<'a> {
 struct Rows {
     rows: ::sled::Iter,
     head: Option<(Offset, ::sled::IVec)>,
+    /// sled would look for the end again, from the root of its tree.
+    ended: bool,
 }
 
 impl<'a> Scan<'a> {
@@ -42,35 +44,50 @@ impl<'a> Scan<'a> {
         Scan { db, place, left: offsets, small, full, fresh: true }
     }
 
-    /// The next batch: its bytes as they are stored, too.
+    /// The next batch, and how many bytes were read for it.
     pub(super) fn next(
         &mut self,
     ) -> Result<Option<(value::Head, RecordBatch, usize)>, EngineError> {
         while !self.left.is_empty() {
             let from = self.left.start;
-            // The small ones first: what is merged leaves them and is with the
-            // others at the same moment, so it is seen in one of the two.
-            let small = self.small.peek(from)?.map(|(last, _)| *last);
-            let full = self.full.peek(from)?.map(|(last, _)| *last);
-            let rows = match (small, full) {
-                (Some(small), Some(full)) if full < small => &mut self.full,
-                (Some(_), _) => &mut self.small,
-                (None, _) => &mut self.full,
-            };
-            if let Some((last, bytes)) = rows.head.take() {
-                let (head, batch) = self.decode(last, &bytes)?;
-                if self.fresh || head.base <= from {
-                    self.left.start = last.plus(1);
-                    self.fresh = false;
-                    return Ok(Some((head, batch, bytes.len())));
-                }
-            } else if self.fresh {
-                return Ok(None);
+            // Where a full one holds the offset, nothing else need be looked at.
+            if let Some((last, bytes)) = self.full.take_if_holds(from)? {
+                return self.hand_out(last, &bytes).map(Some);
             }
-            // What lies between may have been merged since it was looked for.
+            if self.fresh {
+                // What is merged leaves the small ones and is with the full ones
+                // at the same moment, since sled lets nobody read within a
+                // batch: looked for there again, and only after the small ones,
+                // it is in one of the two.
+                let small = self.small.peek(from)?.map(|(last, _)| *last);
+                self.full = Rows::full(self.db, self.place, &self.left);
+                let full = self.full.peek(from)?.map(|(last, _)| *last);
+                let rows = match (small, full) {
+                    (Some(small), Some(full)) if full < small => &mut self.full,
+                    (Some(_), _) => &mut self.small,
+                    (None, _) => &mut self.full,
+                };
+                let Some((last, bytes)) = rows.head.take() else { return Ok(None) };
+                return self.hand_out(last, &bytes).map(Some);
+            }
+            if let Some((last, bytes)) = self.small.take_if_holds(from)? {
+                return self.hand_out(last, &bytes).map(Some);
+            }
+            // What lies here may have been merged since it was looked for.
             *self = Scan::new(self.db, self.place, self.left.clone());
         }
         Ok(None)
+    }
+
+    fn hand_out(
+        &mut self,
+        last: Offset,
+        bytes: &::sled::IVec,
+    ) -> Result<(value::Head, RecordBatch, usize), EngineError> {
+        let (head, batch) = self.decode(last, bytes)?;
+        self.left.start = last.plus(1);
+        self.fresh = false;
+        Ok((head, batch, bytes.len()))
     }
 
     fn decode(
@@ -78,7 +95,7 @@ impl<'a> Scan<'a> {
         last: Offset,
         bytes: &::sled::IVec,
     ) -> Result<(value::Head, RecordBatch), EngineError> {
-        let damaged = |what: String| EngineError::Damaged(format!("near offset {last}: {what}"));
+        let damaged = |what: String| EngineError::Damaged(what);
         let more = |i| self.db.get(keys::record(self.place, last, i)).map_err(|e| e.to_string());
         let (head, batch) = value::decode(bytes, more).map_err(damaged)?;
         if head.count == 0 || head.last() != last {
@@ -92,22 +109,37 @@ impl Rows {
     fn small(db: &::sled::Db, place: Place, offsets: &Range<Offset>) -> Rows {
         let from = keys::small(place, offsets.start);
         let to = keys::small(place, offsets.end.minus(1));
-        Rows { rows: db.range(from..=to), head: None }
+        Rows { rows: db.range(from..=to), head: None, ended: false }
     }
 
     fn full(db: &::sled::Db, place: Place, offsets: &Range<Offset>) -> Rows {
         let from = keys::record(place, offsets.start, 0);
         let to = keys::record(place, offsets.end.minus(1), u16::MAX);
-        Rows { rows: db.range(from..=to), head: None }
+        Rows { rows: db.range(from..=to), head: None, ended: false }
+    }
+
+    /// The next row, if its batch holds the offset `from`.
+    fn take_if_holds(
+        &mut self,
+        from: Offset,
+    ) -> Result<Option<(Offset, ::sled::IVec)>, EngineError> {
+        let holds = |(_, bytes): &(Offset, ::sled::IVec)| {
+            value::base(bytes).is_some_and(|base| base <= from)
+        };
+        let found = self.peek(from)?.is_some_and(holds);
+        Ok(if found { self.head.take() } else { None })
     }
 
     /// The first row whose batch ends at `from` or later, without taking it.
     fn peek(&mut self, from: Offset) -> Result<Option<&(Offset, ::sled::IVec)>, EngineError> {
         self.head.take_if(|(last, _)| *last < from);
-        while self.head.is_none() {
-            let Some(row) = self.rows.next() else { break };
+        while self.head.is_none() && !self.ended {
+            let Some(row) = self.rows.next() else {
+                self.ended = true;
+                break;
+            };
             let (key, bytes) = row.map_err(|e| guard::error(&e))?;
-            let damaged = |what: &str| EngineError::Damaged(format!("near offset {from}: {what}"));
+            let damaged = |what: &str| EngineError::Damaged(what.to_owned());
             let (last, chunk) =
                 keys::parse_batch(&key).ok_or_else(|| damaged("a malformed key"))?;
             // Fences, and what belongs to a batch that was handed out.

@@ -1,4 +1,4 @@
-//! The values of `R` keys: a batch of records, compressed and checked.
+//! The values of `R` and `P` keys: a batch of records, compressed and checked.
 //!
 //! | bytes | chunk 0 | further chunks |
 //! | --- | --- | --- |
@@ -84,7 +84,7 @@ pub(super) struct Encoder {
 
 impl Encoder {
     /// A batch as its chunks, in order: what goes under
-    /// `keys::record(_, last, i)`.
+    /// `keys::record(_, last, i)`, or `keys::small`.
     pub(super) fn encode(
         &mut self,
         batch: &RecordBatch,
@@ -167,6 +167,12 @@ fn verify(value: &[u8]) -> Result<(), String> {
         return Err("a value's checksum does not match".to_owned());
     }
     Ok(())
+}
+
+/// The base offset that chunk 0 names, not checked.
+pub(super) fn base(value: &[u8]) -> Option<Offset> {
+    let base = value.get(8..16)?.try_into().ok()?;
+    Some(Offset(u64::from_le_bytes(base)))
 }
 
 /// Reads and checks the head of chunk 0.

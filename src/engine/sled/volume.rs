@@ -21,11 +21,6 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// A sealed volume through which so much was read is closed and opened anew,
-/// which takes milliseconds. sled's cache lets each of its 256 parts hold what
-/// 64 accesses brought in before it looks at its size: hundreds of megabytes
-/// with nodes of a quarter of one.
-const STUFFED_BYTES: u64 = 32 << 20;
 /// Values of one leaf, about: what sled reads for one of them.
 const LEAF_VALUES: usize = 8;
 
@@ -232,10 +227,10 @@ impl Volume {
         })
     }
 
-    /// Whether so much was read that sled's cache holds more than it should:
-    /// it counts what it holds only now and then.
-    pub(super) fn is_stuffed(&self) -> bool {
-        self.read.load(Ordering::Relaxed) > STUFFED_BYTES
+    /// Bytes that were read through it: about what sled's cache holds of it at
+    /// most, which it counts only now and then.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
     }
 
     /// The length of the volume's log, bytes.
@@ -294,7 +289,7 @@ impl Volume {
 
     /// Notes that values were read here and there, and so whole leaves.
     pub(super) fn read_scattered(&self, bytes: usize) {
-        self.read.fetch_add((bytes * (LEAF_VALUES - 1)) as u64, Ordering::Relaxed);
+        self.read.fetch_add((bytes * fence::KEYED_VALUES) as u64, Ordering::Relaxed);
     }
 
     /// The entries of a partition's time index here, in order.

@@ -19,6 +19,14 @@ use std::{
 /// How often one who waits looks again by itself.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// A sealed volume through which so much was read is closed and opened anew,
+/// which takes milliseconds. sled's cache lets each of its 256 parts hold what
+/// 64 accesses brought in before it looks at its size: hundreds of megabytes
+/// with nodes of a quarter of one.
+const STUFFED_BYTES: u64 = 32 << 20;
+/// The same of all that are open together.
+const ALL_STUFFED_BYTES: u64 = 128 << 20;
+
 /// The set of volumes.
 pub(super) struct Volumes {
     config: SledConfig,
@@ -335,14 +343,24 @@ impl Inner {
             return Some(volume.clone());
         }
         self.clock += 1;
-        let open = self.open.get_mut(&id)?;
-        if open.volume.is_stuffed() {
+        if self.is_stuffed(id) {
             // Not given out any more: opened anew once the last is done.
             return None;
         }
+        let open = self.open.get_mut(&id)?;
         open.used = self.clock;
         open.idle = false;
         Some(open.volume.clone())
+    }
+
+    /// Whether sled's caches hold more than they should, and that of this volume
+    /// the most.
+    fn is_stuffed(&self, id: VolumeId) -> bool {
+        let read = |open: &OpenSealed| open.volume.bytes_read();
+        let Some(here) = self.open.get(&id).map(read) else { return false };
+        let most = self.open.values().map(read).max().unwrap_or(0);
+        let all: u64 = self.open.values().map(read).sum();
+        here > STUFFED_BYTES || (all > ALL_STUFFED_BYTES && here == most)
     }
 
     fn users(&self, id: VolumeId) -> usize {

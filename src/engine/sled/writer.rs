@@ -13,6 +13,7 @@ use super::{
     disk, fence,
     keyed::{self, Postings},
     keys::Place,
+    merge::{MERGE_BYTES, MERGES, Merge},
     rows::{Beside, Records},
     state::{Change, Entry, RawKey},
     store::Store,
@@ -24,7 +25,7 @@ use crate::{
     engine::{Append, Appended, EngineError, Health},
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc,
         atomic::Ordering,
@@ -72,6 +73,14 @@ struct Unsynced {
     bytes: usize,
 }
 
+impl Unsynced {
+    /// Counts what is about to be handed to sled.
+    fn add(&mut self, bytes: usize, fences: &[(Place, Offset)]) {
+        self.since.get_or_insert_with(Instant::now);
+        self.bytes += bytes + fences.len() * fence::WRITTEN_BYTES;
+    }
+}
+
 /// The writer's own state.
 pub(super) struct Writer {
     store: Arc<Store>,
@@ -85,6 +94,8 @@ pub(super) struct Writer {
     last: Timestamp,
     sequence: u64,
     encoder: Encoder,
+    /// What is to be merged when nobody waits for an answer.
+    merges: VecDeque<Merge>,
     /// Postings of some partition are to be written.
     postings_due: bool,
     /// Nothing more comes after this.
@@ -110,6 +121,7 @@ impl Writer {
             last,
             sequence,
             encoder: Encoder::default(),
+            merges: VecDeque::new(),
             postings_due: false,
             stopping: false,
         }
@@ -170,10 +182,41 @@ impl Writer {
         if much || !self.unsynced.replies.is_empty() || self.unsynced.since.is_some_and(due) {
             self.sync()?;
         }
+        if !self.merges.is_empty() {
+            // Whoever got an answer goes first, where they share a processor.
+            std::thread::yield_now();
+            self.merge(MERGE_BYTES)?;
+        }
         if self.postings_due {
             self.write_postings(Postings::is_due)?;
         }
         self.roll_if_due()
+    }
+
+    /// Merges small batches, about `most` bytes of them. Nobody waits for that:
+    /// it is durable with what comes next.
+    fn merge(&mut self, most: usize) -> Result<(), EngineError> {
+        let mut done = 0;
+        while done < most
+            && let Some(merge) = self.merges.pop_front()
+        {
+            let merged = merge.rows(&mut self.encoder)?;
+            self.sync_before(merged.bytes)?;
+            self.unsynced.add(merged.bytes, &merged.fences);
+            self.write(Records::default(), merged.fences, merged.rows)?;
+            self.store.meters.merged_values.add(merge.small.len() as u64);
+            done += merged.bytes;
+        }
+        Ok(())
+    }
+
+    /// Syncs if what is unsynced and `more` bytes would be too much together.
+    fn sync_before(&mut self, more: usize) -> Result<(), EngineError> {
+        match self.unsynced.bytes {
+            0 => Ok(()),
+            bytes if bytes + more <= UNSYNCED_BYTES => Ok(()),
+            _ => self.sync(),
+        }
     }
 
     fn plan(&mut self, jobs: Vec<Job>) -> Result<Commit, EngineError> {
@@ -214,10 +257,7 @@ impl Writer {
         // From here on a failure leaves open what the disk holds, so whoever
         // waits is handed over first: `fail` answers all that is unsynced.
         // What was left unsynced and this are not too much together.
-        let more = commit.records.bytes() + commit.merged_bytes;
-        if self.unsynced.bytes > 0 && self.unsynced.bytes + more > UNSYNCED_BYTES {
-            self.sync()?;
-        }
+        self.sync_before(commit.records.bytes() + commit.fences.len() * fence::WRITTEN_BYTES)?;
         let Commit {
             records,
             fences,
@@ -226,25 +266,23 @@ impl Writer {
             synced,
             early,
             changes,
-            merged,
-            merged_bytes,
+            merges,
             raw_bytes,
             postings_due,
         } = commit;
         self.postings_due |= postings_due;
         self.unsynced.replies.extend(synced);
         self.unsynced.changes.extend(changes);
+        self.merges.extend(merges);
+        self.merges.truncate(MERGES);
         if !records.is_empty() || !beside.is_empty() {
-            self.unsynced.since.get_or_insert_with(Instant::now);
-            self.unsynced.bytes +=
-                records.bytes() + merged_bytes + fences.len() * fence::WRITTEN_BYTES;
+            self.unsynced.add(records.bytes(), &fences);
             if let Err(error) = self.write(records, fences, beside) {
                 self.unsynced.replies.extend(early);
                 return Err(error);
             }
             self.store.active_bytes.fetch_add(raw_bytes, Ordering::Relaxed);
             self.store.meters.commits.inc();
-            self.store.meters.merged_values.add(merged);
         }
         for show in shows.iter().filter(|s| s.early) {
             show.now();
@@ -353,7 +391,8 @@ impl Writer {
             return Ok(());
         }
         let began = Instant::now();
-        // A volume's records and their index lie together.
+        // Small batches, full ones and their index lie in one volume.
+        self.merge(usize::MAX)?;
         self.write_postings(|postings| !postings.is_empty())?;
         let Some(next) = self.store.prepared.lock().take() else { return Ok(()) };
         // Where this fails the volume stays until the next start, unused: the
@@ -375,6 +414,7 @@ impl Writer {
         let lost = std::mem::take(&mut self.unsynced);
         self.answer(lost.replies, Some(&unknown));
         self.pending.clear();
+        self.merges.clear();
         self.store.set_health(Health::ReadOnly(error.to_string()));
         self.volume = None;
         if full && !self.stopping {

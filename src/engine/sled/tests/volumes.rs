@@ -147,6 +147,44 @@ async fn small_values_are_merged_behind_and_read_the_same() {
     engine.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn small_values_of_many_partitions_are_merged_copied_and_kept() {
+    const PARTITIONS: u32 = 60;
+    let home = Home::new();
+    let engine = home.open().await;
+    let kept = engine.create_topic(&name("kept"), &config(PARTITIONS)).await.unwrap();
+    let mut values = vec![vec![]; PARTITIONS as usize];
+    for round in 0..30u64 {
+        // More is due to be merged at once than one turn merges, and most of
+        // each volume is of a topic that is gone when it is sealed.
+        let gone = engine.create_topic(&name("gone"), &config(1)).await.unwrap();
+        fill(&engine, &gone, 0, 2).await;
+        let all: Vec<_> = (0..u64::from(PARTITIONS))
+            .map(|p| noise(1_000 * round + p, 2_000 + (37 * p as usize * round as usize) % 2_000))
+            .collect();
+        let parts = all
+            .iter()
+            .zip(0..)
+            .map(|(value, p)| (PartitionId(p), records(std::slice::from_ref(value))));
+        let durability = kept.config.durability;
+        let append =
+            Append { topic: kept.clone(), parts: parts.collect(), durability, idempotency: None };
+        engine.append(append).await.unwrap();
+        values.iter_mut().zip(all).for_each(|(values, value)| values.push(value));
+        engine.delete_topic(&gone).await.unwrap();
+    }
+    for again in [false, true] {
+        let engine = if again { home.open().await } else { Arc::clone(&engine) };
+        let kept = engine.topic(&name("kept")).unwrap();
+        for (partition, values) in (0..).zip(&values) {
+            assert!(read_all(&engine, &kept, partition, 0).await == *values, "{partition} {again}");
+            assert!(read_all(&engine, &kept, partition, 17).await == values[17..], "{partition}");
+        }
+        engine.close().await;
+        assert_eq!(check(home.data(), |_, _| {}).unwrap().findings, []);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_see_small_values_once_while_they_are_merged() {
     let home = Home::new();
