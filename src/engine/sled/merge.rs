@@ -29,36 +29,46 @@ pub(super) struct Merge {
     pub(super) small: Vec<RecordBatch>,
 }
 
-/// What is to be written for a merge: the full batch together with the removal
-/// of the small ones, so it is one or the other.
+/// What is to be written for merges: full batches together with the removal of
+/// the small ones, so it is one or the other.
+#[derive(Default)]
 pub(super) struct Merged {
     /// Fences that come first.
     pub(super) fences: Vec<(keys::Place, Offset)>,
     pub(super) rows: Beside,
-    /// Of the full batch, before compression.
+    /// About what sled writes for it: the full batches, and the leaves of the
+    /// small ones without them.
     pub(super) bytes: usize,
+    /// Small batches that it merges.
+    pub(super) small: u64,
 }
 
-impl Merge {
-    /// What is to be written.
-    pub(super) fn rows(&self, encoder: &mut value::Encoder) -> Result<Merged, EngineError> {
+impl Merged {
+    /// Takes a merge in.
+    pub(super) fn add(
+        &mut self,
+        merge: &Merge,
+        encoder: &mut value::Encoder,
+    ) -> Result<(), EngineError> {
         let corrupt = |e: CorruptRecord| {
             EngineError::Unavailable(format!("records were packed wrongly: {e}"))
         };
-        let home = self.topic.partition(self.partition)?;
+        let home = merge.topic.partition(merge.partition)?;
         let place = home.place;
-        let full = merged(&self.small).map_err(corrupt)?;
-        let mut beside = Beside::default();
-        for small in &self.small {
-            beside.remove(&keys::small(place, small.end().minus(1)));
+        let full = merged(&merge.small).map_err(corrupt)?;
+        for small in &merge.small {
+            self.rows.remove(&keys::small(place, small.end().minus(1)));
+            self.bytes += small.body.len();
         }
         let mut head = home.head.lock();
         let (rows, _) = rows(place, &full, false, encoder, &mut head.packing).map_err(corrupt)?;
-        rows.for_each(|(key, value)| beside.insert(&key, value));
-        let keyed = self.topic.topic().config.keyed;
+        rows.for_each(|(key, value)| self.rows.insert(&key, value));
+        let keyed = merge.topic.topic().config.keyed;
         let fences = head.fencing.ahead_of(full.base, &[full.end().minus(1)], keyed);
-        let fences = fences.into_iter().map(|at| (place, at)).collect();
-        Ok(Merged { fences, rows: beside, bytes: full.body.len() })
+        self.fences.extend(fences.into_iter().map(|at| (place, at)));
+        self.bytes += full.body.len();
+        self.small += merge.small.len() as u64;
+        Ok(())
     }
 }
 

@@ -212,6 +212,13 @@ impl Volumes {
             if let Some(error) = inner.broken.clone().filter(|_| inner.is_active(id)) {
                 return Err(error);
             }
+            if let Some(stuffed) = inner.take_stuffed(id) {
+                drop(inner);
+                drop(stuffed);
+                self.changed.notify_all();
+                inner = self.inner.lock();
+                continue;
+            }
             if let Some(volume) = inner.ready(id) {
                 return Ok(Lease { volume: Some(volume), set: self });
             }
@@ -353,14 +360,23 @@ impl Inner {
         Some(open.volume.clone())
     }
 
-    /// Whether sled's caches hold more than they should, and that of this volume
-    /// the most.
+    /// Whether sled's cache holds more of this volume than it should.
     fn is_stuffed(&self, id: VolumeId) -> bool {
+        self.open.get(&id).is_some_and(|open| open.volume.bytes_read() > STUFFED_BYTES)
+    }
+
+    /// Where sled's caches together hold more than they should, and `wanted` is
+    /// about to be read: of those that nobody uses, the one that holds most.
+    fn take_stuffed(&mut self, wanted: VolumeId) -> Option<Arc<Volume>> {
         let read = |open: &OpenSealed| open.volume.bytes_read();
-        let Some(here) = self.open.get(&id).map(read) else { return false };
-        let most = self.open.values().map(read).max().unwrap_or(0);
         let all: u64 = self.open.values().map(read).sum();
-        here > STUFFED_BYTES || (all > ALL_STUFFED_BYTES && here == most)
+        if all <= ALL_STUFFED_BYTES {
+            return None;
+        }
+        let unused = self.open.iter().filter(|(_, open)| Arc::strong_count(&open.volume) == 1);
+        let most = unused.max_by_key(|(id, open)| (read(open), **id == wanted));
+        let id = *most.filter(|(_, open)| read(open) > 0)?.0;
+        self.open.remove(&id).map(|open| open.volume)
     }
 
     fn users(&self, id: VolumeId) -> usize {

@@ -13,7 +13,7 @@ use super::{
     disk, fence,
     keyed::{self, Postings},
     keys::Place,
-    merge::{MERGE_BYTES, MERGES, Merge},
+    merge::{MERGE_BYTES, MERGES, Merge, Merged},
     rows::{Beside, Records},
     state::{Change, Entry, RawKey},
     store::Store,
@@ -172,6 +172,7 @@ impl Writer {
 
     fn turn(&mut self, jobs: Vec<Job>) -> Result<(), EngineError> {
         if let Err(refusal) = self.store.may_write() {
+            self.merges.clear();
             jobs.into_iter().for_each(|job| job.refuse(&refusal));
         } else if !jobs.is_empty() {
             let commit = self.plan(jobs)?;
@@ -185,7 +186,7 @@ impl Writer {
         if !self.merges.is_empty() {
             // Whoever got an answer goes first, where they share a processor.
             std::thread::yield_now();
-            self.merge(MERGE_BYTES)?;
+            self.merge()?;
         }
         if self.postings_due {
             self.write_postings(Postings::is_due)?;
@@ -193,20 +194,20 @@ impl Writer {
         self.roll_if_due()
     }
 
-    /// Merges small batches, about `most` bytes of them. Nobody waits for that:
-    /// it is durable with what comes next.
-    fn merge(&mut self, most: usize) -> Result<(), EngineError> {
-        let mut done = 0;
-        while done < most
+    /// Merges small batches, about as much as one turn may. Nobody waits for
+    /// that: it is durable with what comes next.
+    fn merge(&mut self) -> Result<(), EngineError> {
+        let mut merged = Merged::default();
+        while merged.bytes < MERGE_BYTES
             && let Some(merge) = self.merges.pop_front()
         {
-            let merged = merge.rows(&mut self.encoder)?;
-            self.sync_before(merged.bytes)?;
-            self.unsynced.add(merged.bytes, &merged.fences);
-            self.write(Records::default(), merged.fences, merged.rows)?;
-            self.store.meters.merged_values.add(merge.small.len() as u64);
-            done += merged.bytes;
+            merged.add(&merge, &mut self.encoder)?;
         }
+        let Merged { fences, rows, bytes, small } = merged;
+        self.sync_before(bytes + fences.len() * fence::WRITTEN_BYTES)?;
+        self.unsynced.add(bytes, &fences);
+        self.write(Records::default(), fences, rows)?;
+        self.store.meters.merged_values.add(small);
         Ok(())
     }
 
@@ -391,8 +392,10 @@ impl Writer {
             return Ok(());
         }
         let began = Instant::now();
-        // Small batches, full ones and their index lie in one volume.
-        self.merge(usize::MAX)?;
+        // What waits to be merged stays as it is: the next volume has no part in
+        // it, and publishers wait.
+        self.merges.clear();
+        // A volume's records and their index lie together.
         self.write_postings(|postings| !postings.is_empty())?;
         let Some(next) = self.store.prepared.lock().take() else { return Ok(()) };
         // Where this fails the volume stays until the next start, unused: the
