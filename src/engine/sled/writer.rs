@@ -94,8 +94,11 @@ pub(super) struct Writer {
     last: Timestamp,
     sequence: u64,
     encoder: Encoder,
-    /// What is to be merged when nobody waits for an answer.
+    /// What is to be merged when nobody waits for an answer, or else with the
+    /// next commit.
     merges: VecDeque<Merge>,
+    /// A job that came while there was another look.
+    first: Option<Job>,
     /// Postings of some partition are to be written.
     postings_due: bool,
     /// Nothing more comes after this.
@@ -122,6 +125,7 @@ impl Writer {
             sequence,
             encoder: Encoder::default(),
             merges: VecDeque::new(),
+            first: None,
             postings_due: false,
             stopping: false,
         }
@@ -146,9 +150,10 @@ impl Writer {
 
     /// The next jobs, or none when only a sync is due. `None` to end.
     fn wait(&mut self) -> Option<Vec<Job>> {
-        let first = match self.unsynced.since {
-            None => self.jobs.recv().ok()?,
-            Some(since) => {
+        let first = match (self.first.take(), self.unsynced.since) {
+            (Some(first), _) => first,
+            (None, None) => self.jobs.recv().ok()?,
+            (None, Some(since)) => {
                 let due = since + self.store.config.buffered_sync;
                 match self.jobs.recv_timeout(due.saturating_duration_since(Instant::now())) {
                     Ok(job) => job,
@@ -183,19 +188,37 @@ impl Writer {
         if much || !self.unsynced.replies.is_empty() || self.unsynced.since.is_some_and(due) {
             self.sync()?;
         }
-        if !self.merges.is_empty() {
-            // Whoever got an answer goes first, where they share a processor.
-            std::thread::yield_now();
-            self.merge()?;
-        }
+        self.merge_if_idle()?;
         if self.postings_due {
             self.write_postings(Postings::is_due)?;
         }
         self.roll_if_due()
     }
 
-    /// Merges small batches, about as much as one turn may. Nobody waits for
-    /// that: it is durable with what comes next.
+    /// Merges small batches while nobody waits for a commit. Who comes meanwhile
+    /// is kept for the next turn, which merges along with its records.
+    ///
+    /// Nothing of it stays unsynced where nothing else does: sled can read what
+    /// it holds no more in memory only once that is on disk, and a disk that is
+    /// full then would keep readers from records that were there before.
+    fn merge_if_idle(&mut self) -> Result<(), EngineError> {
+        if self.merges.is_empty() {
+            return Ok(());
+        }
+        // Whoever got an answer goes first, where they share a processor.
+        std::thread::yield_now();
+        if self.first.is_none() {
+            self.first = self.jobs.try_recv().ok();
+        }
+        if self.first.is_some() {
+            return Ok(());
+        }
+        let all_synced = self.unsynced.since.is_none();
+        self.merge()?;
+        if all_synced { self.sync() } else { Ok(()) }
+    }
+
+    /// Merges small batches, about as much as one turn may.
     fn merge(&mut self) -> Result<(), EngineError> {
         let mut merged = Merged::default();
         while merged.bytes < MERGE_BYTES
@@ -204,6 +227,9 @@ impl Writer {
             merged.add(&merge, &mut self.encoder)?;
         }
         let Merged { fences, rows, bytes, small } = merged;
+        if rows.is_empty() {
+            return Ok(());
+        }
         self.sync_before(bytes + fences.len() * fence::WRITTEN_BYTES)?;
         self.unsynced.add(bytes, &fences);
         self.write(Records::default(), fences, rows)?;
@@ -255,10 +281,12 @@ impl Writer {
     }
 
     fn apply(&mut self, commit: Commit) -> Result<(), EngineError> {
+        // What was left unsynced and this are not too much together. Nobody of
+        // this commit is among those who wait yet: a sync would answer them.
+        let more = commit.records.bytes() + commit.fences.len() * fence::WRITTEN_BYTES;
+        let made_room = self.merge().and_then(|()| self.sync_before(more));
         // From here on a failure leaves open what the disk holds, so whoever
         // waits is handed over first: `fail` answers all that is unsynced.
-        // What was left unsynced and this are not too much together.
-        self.sync_before(commit.records.bytes() + commit.fences.len() * fence::WRITTEN_BYTES)?;
         let Commit {
             records,
             fences,
@@ -274,6 +302,10 @@ impl Writer {
         self.postings_due |= postings_due;
         self.unsynced.replies.extend(synced);
         self.unsynced.changes.extend(changes);
+        if let Err(error) = made_room {
+            self.unsynced.replies.extend(early);
+            return Err(error);
+        }
         self.merges.extend(merges);
         self.merges.truncate(MERGES);
         if !records.is_empty() || !beside.is_empty() {
