@@ -4,6 +4,7 @@
 use super::{
     catalog::TopicState,
     config::SledConfig,
+    jobs::{self, Answers, Job},
     keeper, keyed,
     meters::Meters,
     open::{self, OpenError},
@@ -12,7 +13,7 @@ use super::{
     store::{RollWhen, Store},
     topics,
     volumes::Volumes,
-    writer::{self, Answers, Job, Writer},
+    writer::Writer,
 };
 use crate::{
     domain::{Clock, Offset, PartitionId, PartitionView, Timestamp, TopicConfig, TopicName},
@@ -88,7 +89,7 @@ impl SledEngine {
         let dir = config.data_dir.display().to_string();
         let (answers, to_hand_out) = unbounded_channel();
         let tasks = Tasks::default();
-        tasks.spawn("store answers", TaskKind::Vital, writer::hand_out(to_hand_out));
+        tasks.spawn("store answers", TaskKind::Vital, jobs::hand_out(to_hand_out));
         let start = move || SledEngine::start(config, clock, meters, answers, tasks);
         let opened = runtime::blocking(start).await;
         let engine = opened.map_err(|e| OpenError::Io { dir, what: e.to_string() })??;

@@ -13,6 +13,7 @@ mod engine;
 mod fence;
 mod guard;
 mod idempotency;
+mod jobs;
 mod keeper;
 mod keyed;
 mod keys;

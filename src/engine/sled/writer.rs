@@ -8,9 +8,10 @@
 //! ```
 
 use super::{
-    commit::{Commit, Draft, Planner, Reply, ReplyTo, Show},
+    commit::{Commit, Draft, Planner, Reply, Show},
     config::{COMMIT_BYTES, COMMIT_REQUESTS, UNSYNCED_BYTES},
     disk, fence,
+    jobs::{Answers, Job},
     keyed::{self, Postings},
     keys::Place,
     merge::{MERGE_BYTES, MERGES, Merge, Merged},
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     domain::{Offset, Timestamp},
-    engine::{Append, Appended, EngineError, Health},
+    engine::{EngineError, Health},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -33,35 +34,13 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::UnboundedSender;
 
 /// How often the writer tries to get going again after a full disk.
 const RECOVERY_PAUSE: Duration = Duration::from_millis(250);
 
 /// Fences that go to sled without a sync between: few bytes beside a commit's.
 const FENCES_UNSYNCED: usize = 32;
-
-/// Answers on their way to those who wait for them. They go in one piece to a
-/// task of the runtime, which hands them out: one wake-up from this thread for
-/// a commit, not one for every request of it.
-pub(super) type Answers = Vec<(Reply, Option<EngineError>)>;
-
-/// Hands answers out, until the writer is gone.
-pub(super) async fn hand_out(mut answers: UnboundedReceiver<Answers>) {
-    while let Some(some) = answers.recv().await {
-        some.into_iter().for_each(|(reply, error)| reply.send(error.as_ref()));
-    }
-}
-
-/// What the writer is asked to do.
-pub(super) enum Job {
-    Append(Append, ReplyTo<Appended>),
-    Put(Vec<Change>, ReplyTo<()>),
-    /// Sync all that came before.
-    Barrier(ReplyTo<()>),
-    /// Sync, answer, and end.
-    Stop,
-}
 
 /// What is applied but not synced.
 #[derive(Default)]
@@ -499,27 +478,6 @@ impl Show {
     fn synced(&self) {
         if let Ok(partition) = self.topic.partition(self.partition) {
             partition.synced.store(self.tail.0, Ordering::Release);
-        }
-    }
-}
-
-impl Job {
-    fn bytes(&self) -> usize {
-        match self {
-            Job::Append(append, _) => append.parts.iter().map(|(_, r)| r.body().len()).sum(),
-            Job::Put(changes, _) => changes
-                .iter()
-                .map(|c| c.key.len() + c.entry.as_ref().map_or(0, |e| e.value.len()))
-                .sum(),
-            Job::Barrier(_) | Job::Stop => 0,
-        }
-    }
-
-    fn refuse(self, error: &EngineError) {
-        match self {
-            Job::Append(_, reply) => drop(reply.send(Err(error.clone()))),
-            Job::Put(_, reply) | Job::Barrier(reply) => drop(reply.send(Err(error.clone()))),
-            Job::Stop => {}
         }
     }
 }
