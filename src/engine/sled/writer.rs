@@ -39,6 +39,9 @@ use tokio::sync::mpsc::UnboundedSender;
 /// How often the writer tries to get going again after a full disk.
 const RECOVERY_PAUSE: Duration = Duration::from_millis(250);
 
+/// Space on the disk without which nothing is merged.
+const FREE_TO_MERGE: u64 = 16 << 20;
+
 /// Fences that go to sled without a sync between: few bytes beside a commit's.
 const FENCES_UNSYNCED: usize = 32;
 
@@ -199,6 +202,16 @@ impl Writer {
 
     /// Merges small batches, about as much as one turn may.
     fn merge(&mut self) -> Result<(), EngineError> {
+        if self.merges.is_empty() {
+            return Ok(());
+        }
+        // A merge that a full disk cuts short would keep readers from records
+        // that are there.
+        let free = disk::free_bytes(&self.store.config.data_dir).unwrap_or(0);
+        if free < FREE_TO_MERGE {
+            self.merges.clear();
+            return Ok(());
+        }
         let mut merged = Merged::default();
         while merged.bytes < MERGE_BYTES
             && let Some(merge) = self.merges.pop_front()
@@ -206,9 +219,6 @@ impl Writer {
             merged.add(&merge, &mut self.encoder)?;
         }
         let Merged { fences, rows, bytes, small } = merged;
-        if rows.is_empty() {
-            return Ok(());
-        }
         self.sync_before(bytes + fences.len() * fence::WRITTEN_BYTES)?;
         self.unsynced.add(bytes, &fences);
         self.write(Records::default(), fences, rows)?;
