@@ -48,6 +48,9 @@ const STATE_VALUE_BYTES: usize = 8 << 10;
 /// disk busy. More would only hold more memory, and more volumes, at a time.
 const READS: usize = 4;
 
+/// How long the last answers may take to be handed out.
+const HAND_OUT: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// How many reads at once this machine is given. A read is work for a processor
 /// more than for a disk, and those who follow at the tail need processors too:
 /// where two reads shared their only one, they waited ten times as long, and
@@ -56,8 +59,6 @@ fn reads() -> usize {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     (processors / 2).clamp(1, READS)
 }
-/// How long the last answers may take to be handed out.
-const HAND_OUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A log in a directory of this machine.
 pub struct SledEngine {

@@ -1,5 +1,5 @@
-//! Small batches of earlier commits become full ones: behind the commits, when
-//! those who waited for them have their answers.
+//! Small batches of earlier commits become full ones: while nobody waits for an
+//! answer, or else along with the next commit.
 
 use super::{
     catalog::{TopicState, WriteHead},
@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// What the writer merges in one turn, about: it counts towards what goes to
 /// sled between two syncs, and others wait for it.
 pub(super) const MERGE_BYTES: usize = 128 << 10;
+/// Space on the disk, bytes, without which nothing is merged: a merge that a full
+/// disk cuts short would keep readers from records that are there.
+pub(super) const FREE_TO_MERGE: u64 = 16 << 20;
 /// So many merges wait for their turn at most. Beyond that, small batches stay
 /// as they are.
 pub(super) const MERGES: usize = 256;

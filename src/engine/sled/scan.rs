@@ -95,11 +95,10 @@ impl<'a> Scan<'a> {
         last: Offset,
         bytes: &::sled::IVec,
     ) -> Result<(value::Head, RecordBatch), EngineError> {
-        let damaged = |what: String| EngineError::Damaged(what);
         let more = |i| self.db.get(keys::record(self.place, last, i)).map_err(|e| e.to_string());
-        let (head, batch) = value::decode(bytes, more).map_err(damaged)?;
+        let (head, batch) = value::decode(bytes, more).map_err(EngineError::Damaged)?;
         if head.count == 0 || head.last() != last {
-            return Err(damaged("a value is not what its key says".to_owned()));
+            return Err(EngineError::Damaged("a value is not what its key says".to_owned()));
         }
         Ok((head, batch))
     }

@@ -14,7 +14,7 @@ use super::{
     jobs::{Answers, Job},
     keyed::{self, Postings},
     keys::Place,
-    merge::{MERGE_BYTES, MERGES, Merge, Merged},
+    merge::{FREE_TO_MERGE, MERGE_BYTES, MERGES, Merge, Merged},
     rows::{Beside, Records},
     state::{Change, Entry, RawKey},
     store::Store,
@@ -38,9 +38,6 @@ use tokio::sync::mpsc::UnboundedSender;
 
 /// How often the writer tries to get going again after a full disk.
 const RECOVERY_PAUSE: Duration = Duration::from_millis(250);
-
-/// Space on the disk without which nothing is merged.
-const FREE_TO_MERGE: u64 = 16 << 20;
 
 /// Fences that go to sled without a sync between: few bytes beside a commit's.
 const FENCES_UNSYNCED: usize = 32;
@@ -205,8 +202,6 @@ impl Writer {
         if self.merges.is_empty() {
             return Ok(());
         }
-        // A merge that a full disk cuts short would keep readers from records
-        // that are there.
         let free = disk::free_bytes(&self.store.config.data_dir).unwrap_or(0);
         if free < FREE_TO_MERGE {
             self.merges.clear();

@@ -99,7 +99,7 @@ pub(super) struct MixedArgs {
     #[arg(long, default_value_t = 20, value_parser = count)]
     replaying: u64,
     /// Records per second, meanwhile.
-    #[arg(long, default_value_t = 20.0, value_parser = positive)]
+    #[arg(long, default_value_t = 50.0, value_parser = positive)]
     rate: f64,
     /// Seconds of a stretch.
     #[arg(long, default_value_t = 10.0, value_parser = positive)]
@@ -162,7 +162,7 @@ pub(super) async fn measure(setup: &Setup, what: &Live) -> Result<Vec<Table>, Be
 
 async fn all(setup: &Setup) -> Result<Vec<Table>, BenchError> {
     let mixed =
-        MixedArgs { records: 1_000_000, tail: 1_000, replaying: 20, rate: 20.0, length: 10.0 };
+        MixedArgs { records: 1_000_000, tail: 1_000, replaying: 20, rate: 50.0, length: 10.0 };
     let stall = StallArgs { gb: 1.0, length: 60.0, stalled: 10 };
     let fanout = fanout::Fanout { sockets: 1_000, batch: 10, window: 1_000 };
     Ok(vec![
