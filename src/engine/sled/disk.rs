@@ -10,7 +10,7 @@ use std::{
 /// An I/O error with the path it is about.
 pub(super) fn at(path: &Path, error: &io::Error) -> EngineError {
     let text = format!("{}: {error}", path.display());
-    if error.raw_os_error() == Some(28) {
+    if error.kind() == io::ErrorKind::StorageFull {
         EngineError::OutOfSpace(text)
     } else {
         EngineError::Unavailable(text)

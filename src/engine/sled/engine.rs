@@ -2,6 +2,7 @@
 //! beside the asynchronous tasks.
 
 use super::{
+    ballast,
     catalog::TopicState,
     config::SledConfig,
     jobs::{self, Answers, Job},
@@ -147,6 +148,10 @@ impl SledEngine {
             what: e.to_string(),
         };
         store.store_marks(false).map_err(failed)?;
+        let (data, reserve) = (&store.config.data_dir, store.config.reserve_bytes);
+        if !ballast::take(data, reserve).map_err(failed)? {
+            tracing::warn!("the disk is nearly full: nothing is kept for reading on once it is");
+        }
         let (jobs, waiting) = channel();
         let (last, sequence) = (opened.last_append, opened.sequence);
         let writer = Writer::new(store.clone(), waiting, answers, last, sequence);
@@ -201,6 +206,41 @@ impl SledEngine {
         let store = self.store.clone();
         let done = runtime::blocking(move || f(&store)).await;
         done.unwrap_or_else(|e| Err(EngineError::Unavailable(e.to_string())))
+    }
+
+    /// A read of the store. Where sled takes no more writes, since the disk is
+    /// full, some reads fail with it: once more, when the writer has seen to it.
+    async fn reading<T: Send + 'static>(
+        &self,
+        look: impl Fn(&Store) -> Result<T, EngineError> + Clone + Send + 'static,
+    ) -> Result<T, EngineError> {
+        match self.look(look.clone()).await {
+            Err(EngineError::OutOfSpace(_)) => {}
+            looked => return looked,
+        }
+        let (heard, seen_to) = oneshot::channel();
+        self.jobs.send(Job::Probe(heard)).map_err(|_| EngineError::Closed)?;
+        // It says nothing but that it is gone.
+        let _ = seen_to.await;
+        self.look(look).await
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Store) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let turn = self.turn().await?;
+        self.beside(move |store| {
+            let _turn = turn;
+            look(store)
+        })
+        .await
+    }
+
+    /// Before a change of the catalogue: where the last one failed, the writer
+    /// is to open it anew, which it does with the next job.
+    async fn catalogue_mended(&self) -> Result<(), EngineError> {
+        if self.store.meta.failed() { self.ask(Job::Barrier).await } else { Ok(()) }
     }
 
     /// Moves starts by retention now, rather than within the second.
@@ -280,6 +320,7 @@ impl Engine for SledEngine {
         name: &TopicName,
         config: &TopicConfig,
     ) -> Result<Arc<Topic>, EngineError> {
+        self.catalogue_mended().await?;
         let (name, config) = (name.clone(), config.clone());
         self.beside(move |store| topics::create(store, name, config)).await
     }
@@ -302,6 +343,7 @@ impl Engine for SledEngine {
 
     async fn delete_topic(&self, topic: &Topic) -> Result<(), EngineError> {
         let state = self.find(topic)?;
+        self.catalogue_mended().await?;
         self.beside(move |store| topics::delete(store, &state)).await
     }
 
@@ -318,12 +360,8 @@ impl Engine for SledEngine {
     ) -> Result<ReadChunk, EngineError> {
         let state = self.find(topic)?;
         state.partition(partition)?;
-        let turn = self.turn().await?;
-        self.beside(move |store| {
-            let _turn = turn;
-            read::read(store, state.partition(partition)?, from, budget)
-        })
-        .await
+        self.reading(move |store| read::read(store, state.partition(partition)?, from, budget))
+            .await
     }
 
     fn read_recent(
@@ -349,10 +387,8 @@ impl Engine for SledEngine {
         }
         let found = async {
             let state = self.find(topic)?;
-            let keys = keys.to_vec();
-            let turn = self.turn().await?;
-            self.beside(move |store| {
-                let _turn = turn;
+            let keys = Arc::<[Bytes]>::from(keys);
+            self.reading(move |store| {
                 keyed::find(store, state.partition(partition)?, from, &keys, budget)
             })
             .await
@@ -386,12 +422,7 @@ impl Engine for SledEngine {
     ) -> Result<Offset, EngineError> {
         let state = self.find(topic)?;
         state.partition(partition)?;
-        let turn = self.turn().await?;
-        self.beside(move |store| {
-            let _turn = turn;
-            read::offset_at(store, state.partition(partition)?, time)
-        })
-        .await
+        self.reading(move |store| read::offset_at(store, state.partition(partition)?, time)).await
     }
 
     async fn trim(
@@ -402,7 +433,7 @@ impl Engine for SledEngine {
     ) -> Result<Offset, EngineError> {
         let state = self.find(topic)?;
         let synced = state.partition(partition)?.synced.load(Ordering::Acquire);
-        if before.0 > synced {
+        if before.0 > synced || self.store.meta.failed() {
             // A start beyond what survives a crash would leave a gap behind it.
             self.ask(Job::Barrier).await?;
         }

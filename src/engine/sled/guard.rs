@@ -34,7 +34,8 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 /// What sled said, as one of our errors.
 pub(super) fn error(error: &::sled::Error) -> EngineError {
     match error {
-        ::sled::Error::Io(e) if e.raw_os_error() == Some(28) => {
+        // By kind: sled's copies of its first error have lost the number.
+        ::sled::Error::Io(e) if e.kind() == std::io::ErrorKind::StorageFull => {
             EngineError::OutOfSpace(e.to_string())
         }
         ::sled::Error::Corruption { .. } => EngineError::Damaged(error.to_string()),

@@ -5,7 +5,7 @@ use super::{
     state::Change,
 };
 use crate::engine::{Append, Appended, EngineError};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
 
 /// Answers on their way to those who wait for them. They go in one piece to a
 /// task of the runtime, which hands them out: one wake-up from this thread for
@@ -25,6 +25,9 @@ pub(super) enum Job {
     Put(Vec<Change>, ReplyTo<()>),
     /// Sync all that came before.
     Barrier(ReplyTo<()>),
+    /// See whether the active volume still takes writes, and drop this when
+    /// that is known, and it was opened anew where it does not.
+    Probe(oneshot::Sender<()>),
     /// Sync, answer, and end.
     Stop,
 }
@@ -38,7 +41,7 @@ impl Job {
                 .iter()
                 .map(|c| c.key.len() + c.entry.as_ref().map_or(0, |e| e.value.len()))
                 .sum(),
-            Job::Barrier(_) | Job::Stop => 0,
+            Job::Barrier(_) | Job::Probe(_) | Job::Stop => 0,
         }
     }
 
@@ -47,7 +50,7 @@ impl Job {
         match self {
             Job::Append(_, reply) => drop(reply.send(Err(error.clone()))),
             Job::Put(_, reply) | Job::Barrier(reply) => drop(reply.send(Err(error.clone()))),
-            Job::Stop => {}
+            Job::Probe(_) | Job::Stop => {}
         }
     }
 }

@@ -3,6 +3,7 @@
 //! deletes and copies volumes, which may take seconds.
 
 use super::{
+    ballast,
     catalog::{Partition, TopicState},
     copy,
     meta::{Change, VolumeState},
@@ -38,6 +39,10 @@ pub(super) fn keeper(store: &Arc<Store>, stop: &Receiver<()>) {
     let mut last = Instant::now();
     while stop.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
         step("preparing the next volume", || prepare_if_due(store));
+        if matches!(*store.health.read(), Health::Ready) {
+            let (data, reserve) = (&store.config.data_dir, store.config.reserve_bytes);
+            step("keeping space", || ballast::take(data, reserve).map(drop));
+        }
         if last.elapsed() >= ROUND {
             last = Instant::now();
             step("writing the marks", || store.store_marks(false));

@@ -9,6 +9,7 @@
 //! | `T` | topic u32, partition u32, offset u64 | an entry of the sparse time index |
 //! | `K` | topic u32, partition u32, end offset u64, chunk u16 | a run of the index of keys (see `keyed`) |
 //! | `A` | | an append in several steps is under way: the places it began at |
+//! | `M` | | says nothing: the volume's number, in a volume that was made ahead |
 //! | `S` | sequence u64, part u16 | changes to the state table, in order |
 
 use crate::domain::{Offset, PartitionId, TopicId};
@@ -21,6 +22,9 @@ const STATE: u8 = b'S';
 
 /// The key of an append that is under way.
 pub(super) const UNDER_WAY: &[u8] = b"A";
+
+/// The key of a row that says nothing new.
+pub(super) const MARKER: &[u8] = b"M";
 
 /// An index key's length, bytes.
 pub(super) const INDEX_LEN: usize = 17;

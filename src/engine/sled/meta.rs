@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs::File,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 /// Epochs kept per partition; the oldest go first.
@@ -90,6 +91,8 @@ pub(super) struct Meta {
     log: File,
     dir: PathBuf,
     cache: u64,
+    /// A change failed: no other is made until it is opened anew.
+    failed: AtomicBool,
 }
 
 fn placed(kind: u8, place: Place) -> Vec<u8> {
@@ -175,7 +178,8 @@ impl Meta {
         let db = guard::open(dir, guard::Opening { cache, writable: true })?;
         let path = dir.join("db");
         let log = File::open(&path).map_err(|e| disk::at(&path, &e))?;
-        let meta = Meta { db: Mutex::new(Some(db)), log, dir: dir.to_owned(), cache };
+        let failed = AtomicBool::new(false);
+        let meta = Meta { db: Mutex::new(Some(db)), log, dir: dir.to_owned(), cache, failed };
         match meta.row::<Format>(b"F")? {
             Some(format) if format.version == FORMAT_VERSION => {}
             Some(format) => {
@@ -195,13 +199,20 @@ impl Meta {
         Ok(meta)
     }
 
-    /// Makes a change durable.
+    /// Makes a change durable. Where it fails it may be there or not.
     pub(super) fn commit(&self, change: Change) -> Result<(), EngineError> {
-        self.with(|db| {
+        let made = self.with(|db| {
             db.apply_batch(change.0).map_err(|e| guard::error(&e))?;
             db.flush().map_err(|e| guard::error(&e))?;
             self.log.sync_data().map_err(|e| disk::at(Path::new("meta/db"), &e))
-        })
+        });
+        self.failed.fetch_or(made.is_err(), Ordering::Relaxed);
+        made
+    }
+
+    /// Whether it is to be opened anew.
+    pub(super) fn failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Opens the database anew: sled remembers its first full disk for ever.
@@ -211,6 +222,7 @@ impl Meta {
         guard::prepare(&self.dir)?;
         guard::inspect(&self.dir)?;
         *db = Some(guard::open(&self.dir, guard::Opening { cache: self.cache, writable: true })?);
+        self.failed.store(false, Ordering::Relaxed);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! before one is trusted, `writer` for how records become durable, `seal` for
 //! a volume's life. sled's own types stay in this room.
 
+mod ballast;
 mod catalog;
 mod check;
 mod commit;

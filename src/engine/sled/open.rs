@@ -6,6 +6,7 @@
 //! against the marks → epochs → marks again.
 
 use super::{
+    ballast::{self, BALLAST_BYTES},
     catalog::{Catalog, Partition, Shared, TopicState},
     config::SledConfig,
     disk, guard,
@@ -81,6 +82,9 @@ pub(super) fn open(config: &SledConfig, now: Timestamp) -> Result<Opened, OpenEr
     };
     fs::create_dir_all(&config.data_dir).map_err(|e| refuse(disk::at(&config.data_dir, &e)))?;
     let lock = take_lock(&config.data_dir)?;
+    if disk::free_bytes(&config.data_dir).is_ok_and(|free| free < BALLAST_BYTES) {
+        ballast::give_up(&config.data_dir).map_err(refuse)?;
+    }
     let mut opening = Opening { config, now, losses: Losses::new(config, now) };
     opening.open(lock).map_err(refuse)
 }

@@ -32,10 +32,7 @@ fn make(store: &Store, id: VolumeId) -> Result<Volume, EngineError> {
     let dir = store.volumes.dir(id);
     let beside = dir.with_extension("new");
     let made = Volume::open(id, &beside, Volume::active(&store.config))?;
-    let mut marker = ::sled::Batch::default();
-    marker.insert(b"M", &id.0.to_be_bytes()[..]);
-    made.apply(marker)?;
-    made.sync()?;
+    made.probe()?;
     drop(made);
     publish(&beside, &dir)?;
     Volume::open(id, &dir, Volume::active(&store.config))

@@ -140,20 +140,39 @@ impl Store {
         Ok(())
     }
 
-    /// Opens the active volume anew and takes from it what it holds: after a
-    /// full disk, of which sled keeps an error for ever.
-    pub(super) fn reopen_active(&self) -> Result<(), EngineError> {
+    /// Opens the catalogue anew, after a change failed. That one may be there or
+    /// not: what is known here counts, but a topic that is gone there is gone.
+    ///
+    /// Called by the writer: nobody rolls meanwhile.
+    pub(super) fn reopen_meta(&self) -> Result<(), EngineError> {
+        let _admin = self.admin.lock();
         self.meta.reopen()?;
-        // A change that failed may be there half known: ours is what counts.
-        let known: BTreeMap<_, _> = self.volumes.rows().into_iter().collect();
         let mut change = Change::default();
+        let known: BTreeMap<_, _> = self.volumes.rows().into_iter().collect();
         for (id, _) in self.meta.volumes()? {
             if !known.contains_key(&id) {
                 change.remove_volume(id);
             }
         }
         known.iter().for_each(|(id, row)| change.volume(*id, row));
-        self.meta.commit(change)?;
+        let topics = self.meta.topics()?;
+        for topic in topics.iter().filter(|t| self.catalog.find(t).is_err()) {
+            change.remove_topic(topic.id);
+        }
+        for topic in self.catalog.all().iter().map(|t| t.topic()) {
+            if topics.iter().any(|t| t.id == topic.id) {
+                change.topic(&topic);
+            } else {
+                self.catalog.remove(&topic);
+            }
+        }
+        self.meta.commit(change)
+    }
+
+    /// Opens the active volume anew and takes from it what it holds: after a
+    /// full disk, of which sled keeps an error for ever.
+    pub(super) fn reopen_active(&self) -> Result<(), EngineError> {
+        self.reopen_meta()?;
         self.volumes.replace_active(|id| {
             let dir = self.volumes.dir(id);
             guard::prepare(&dir)?;

@@ -195,6 +195,17 @@ impl Volume {
         })
     }
 
+    /// Writes a row that says nothing new: an error where sled takes no more.
+    pub(super) fn probe(&self) -> Result<(), EngineError> {
+        guard::catch(|| {
+            self.db
+                .insert(keys::MARKER, &self.id.0.to_be_bytes()[..])
+                .map(drop)
+                .map_err(|e| guard::error(&e))
+        })?;
+        self.sync()
+    }
+
     /// Undoes an append in several steps that a crash cut short: nothing of it
     /// was visible or answered. Durable when it returns.
     pub(super) fn undo_append(&self) -> Result<(), EngineError> {

@@ -5,7 +5,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { WebSocket, within } from "./client.mjs";
-import { start } from "./gateway.mjs";
+import { kill, start } from "./gateway.mjs";
 
 const FLAGS = [
   "--headless",
@@ -41,7 +41,7 @@ export class Chromium {
   /** Starts it over the same profile. */
   async run() {
     const args = [...FLAGS, `--user-data-dir=${path.join(this.home, "profile")}`, "about:blank"];
-    const child = (this.#child = start(program(), args, { env: { ...process.env, HOME: this.home } }));
+    const child = (this.#child = start(program(), args, { detached: true, env: { ...process.env, HOME: this.home } }));
     const address = await within(
       new Promise((resolve, reject) => {
         let said = "";
@@ -88,16 +88,19 @@ export class Chromium {
   }
 
   /** Ends it as a crash of the machine would, the profile staying. */
-  end() {
-    this.#child.removeAllListeners("exit");
-    const gone = new Promise((resolve) => this.#child.once("exit", resolve));
-    this.#child.kill("SIGKILL");
-    return gone;
+  async end() {
+    const child = this.#child;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    kill(child);
+    await gone;
+    // Its other processes write to the profile too, and may end a little later.
+    const late = Date.now() + 2_000;
+    while (kill(child) && Date.now() < late) await new Promise((resolve) => setTimeout(resolve, 10));
   }
 
   async stop() {
     await this.end();
-    fs.rmSync(this.home, { recursive: true, force: true, maxRetries: 5 });
+    await fs.promises.rm(this.home, { recursive: true, force: true, maxRetries: 10 });
   }
 }
 

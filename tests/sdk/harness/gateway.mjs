@@ -14,12 +14,23 @@ const START_MS = 60_000;
 
 /** What must not outlive this process, whatever ends it. */
 const running = new Set();
-process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+process.on("exit", () => running.forEach(kill));
 for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => process.exit(1));
 
-/** Starts a program that ends with this process at the latest. */
+/** Ends a program at once, and where it leads a group of processes, the group. Answers whether any of them was there. */
+export function kill(child) {
+  try {
+    return process.kill(child.leads ? -child.pid : child.pid, "SIGKILL");
+  } catch (error) {
+    if (error.code === "ESRCH") return false;
+    throw error;
+  }
+}
+
+/** Starts a program that ends with this process at the latest; `detached`, it leads a group of processes. */
 export function start(program, args, options) {
   const child = spawn(program, args, options);
+  child.leads = Boolean(options?.detached);
   running.add(child);
   child.on("exit", () => running.delete(child));
   return child;

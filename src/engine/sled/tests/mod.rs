@@ -67,7 +67,7 @@ impl Home {
         self.try_open().await.unwrap()
     }
 
-    /// Bytes of everything under the data directory.
+    /// Bytes of all volumes.
     fn disk(&self) -> u64 {
         fn size(path: &Path) -> u64 {
             let Ok(entries) = std::fs::read_dir(path) else {
@@ -75,7 +75,7 @@ impl Home {
             };
             entries.flatten().map(|e| size(&e.path())).sum()
         }
-        size(self.data())
+        size(&self.data().join("vol"))
     }
 
     fn volumes(&self) -> Vec<std::path::PathBuf> {

@@ -7,6 +7,8 @@
 //!                             └ buffered: answer here, sync within 100 ms
 //! ```
 
+mod mend;
+
 use super::{
     commit::{Commit, Draft, Planner, Reply, Show},
     config::{COMMIT_BYTES, COMMIT_REQUESTS, UNSYNCED_BYTES},
@@ -23,7 +25,7 @@ use super::{
 };
 use crate::{
     domain::{Offset, Timestamp},
-    engine::{EngineError, Health},
+    engine::EngineError,
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -32,12 +34,9 @@ use std::{
         atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
-use tokio::sync::mpsc::UnboundedSender;
-
-/// How often the writer tries to get going again after a full disk.
-const RECOVERY_PAUSE: Duration = Duration::from_millis(250);
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 /// Fences that go to sled without a sync between: few bytes beside a commit's.
 const FENCES_UNSYNCED: usize = 32;
@@ -78,6 +77,9 @@ pub(super) struct Writer {
     merges: VecDeque<Merge>,
     /// A job that came while there was another look.
     first: Option<Job>,
+    /// Those who wait to hear that the active volume can be written, or was
+    /// opened anew.
+    probes: Vec<oneshot::Sender<()>>,
     /// Postings of some partition are to be written.
     postings_due: bool,
     /// Nothing more comes after this.
@@ -105,6 +107,7 @@ impl Writer {
             encoder: Encoder::default(),
             merges: VecDeque::new(),
             first: None,
+            probes: vec![],
             postings_due: false,
             stopping: false,
         }
@@ -117,6 +120,7 @@ impl Writer {
             if let Err(error) = self.turn(jobs) {
                 self.fail(error);
             }
+            self.probes.clear();
             if self.stopping {
                 break;
             }
@@ -155,6 +159,10 @@ impl Writer {
     }
 
     fn turn(&mut self, jobs: Vec<Job>) -> Result<(), EngineError> {
+        let jobs = self.take_probes(jobs)?;
+        if self.store.meta.failed() {
+            self.mend_meta();
+        }
         if let Err(refusal) = self.store.may_write() {
             self.merges.clear();
             jobs.into_iter().for_each(|job| job.refuse(&refusal));
@@ -258,7 +266,7 @@ impl Writer {
                 Job::Append(append, reply) => draft.append(&mut planner, append, reply),
                 Job::Put(changes, reply) => draft.put(&mut planner, changes, reply),
                 Job::Barrier(reply) => draft.barrier(reply),
-                Job::Stop => {}
+                Job::Probe(_) | Job::Stop => {}
             }
         }
         draft.finish(now, self.sequence)
@@ -422,52 +430,6 @@ impl Writer {
         self.store.meters.roll_seconds.observe_time(began.elapsed());
         tracing::info!(log = len, took = ?began.elapsed(), "rolled the active volume");
         Ok(())
-    }
-
-    /// A write failed: what the disk holds is not known. Everybody is told,
-    /// nothing more is written, and after a full disk it tries to go on.
-    fn fail(&mut self, error: EngineError) {
-        let full = matches!(error, EngineError::OutOfSpace(_));
-        tracing::error!(%error, "a write failed; publishing stops");
-        let unknown = EngineError::OutcomeUnknown(error.to_string());
-        let lost = std::mem::take(&mut self.unsynced);
-        self.answer(lost.replies, Some(&unknown));
-        self.pending.clear();
-        self.merges.clear();
-        self.store.set_health(Health::ReadOnly(error.to_string()));
-        self.volume = None;
-        if full && !self.stopping {
-            self.recover(&error);
-        }
-    }
-
-    /// Refuses what comes until there is space again and the volume could be
-    /// opened anew: sled remembers its first full disk for ever.
-    fn recover(&mut self, why: &EngineError) {
-        loop {
-            match self.jobs.recv_timeout(RECOVERY_PAUSE) {
-                Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => {
-                    self.stopping = true;
-                    return;
-                }
-                Ok(job) => {
-                    job.refuse(why);
-                    continue;
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            let free = disk::free_bytes(&self.store.config.data_dir).unwrap_or(0);
-            if free < self.store.config.reserve_bytes {
-                continue;
-            }
-            match self.store.reopen_active() {
-                Ok(()) => break,
-                Err(error) => tracing::error!(%error, "the active volume cannot be opened again"),
-            }
-        }
-        self.volume = self.store.volumes.active();
-        self.store.set_health(Health::Ready);
-        tracing::info!("there is space again; publishing goes on");
     }
 }
 
