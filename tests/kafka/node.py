@@ -68,12 +68,14 @@ class Node:
                 start_new_session=True,
             )
         self.pid_file.write_text(f"{process.pid}\n")
-        return process
+        # For a moment after its start a process has no command line, and would count as dead.
+        while self.pid() is None and process.poll() is None:
+            time.sleep(0.001)
 
     def signal(self, number):
         pid = self.pid()
         if pid is None:
-            raise Fault(f"node {self.number} is not running")
+            raise Fault(f"node {self.number} is dead: start it again with `restart {self.number}`")
         os.kill(pid, number)
 
     def ask_to_end(self):
@@ -81,6 +83,13 @@ class Node:
             self.signal(signal.SIGTERM)
             # One that is paused hears it only when it goes on.
             self.signal(signal.SIGCONT)
+
+    def wait_state(self, wanted):
+        deadline = time.monotonic() + 10
+        while self.state() != wanted:
+            if time.monotonic() > deadline:
+                raise Fault(f"node {self.number} is {self.state()}, not {wanted}")
+            time.sleep(0.01)
 
     def wait_dead(self, deadline):
         """Whether it was gone by then."""
@@ -96,9 +105,10 @@ class Node:
         if not self.wait_dead(time.monotonic() + 10):
             raise Fault(f"node {self.number} (pid {self.pid()}) outlives SIGKILL: its disk may hang")
 
-    def log_tail(self, lines=25):
+    def last_words(self, lines=25, width=200):
+        """The end of its log, with a line before it that says where it is."""
         try:
-            text = self.log.read_text("utf-8", "replace")
+            told = self.log.read_text("utf-8", "replace").splitlines()[-lines:]
         except OSError:
-            return "(no log)"
-        return "\n".join(text.splitlines()[-lines:]) or "(its log is empty)"
+            told = []
+        return "\n".join([f"The end of {self.log}:", *(line[:width] for line in told)])

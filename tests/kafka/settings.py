@@ -39,10 +39,13 @@ log.cleaner.backoff.ms=1000
 """
 
 
+def least_in_sync(nodes):
+    return 2 if len(nodes) > 1 else 1
+
+
 def replication(nodes):
     """How often everything is kept: with one broker alone, once."""
-    factor = len(nodes)
-    least = 2 if factor > 1 else 1
+    factor, least = len(nodes), least_in_sync(nodes)
     return f"""\
 default.replication.factor={factor}
 min.insync.replicas={least}
