@@ -63,12 +63,14 @@ def fetch():
     if not mvn:
         raise Fault("mvn is not installed, and Kafka is fetched with it: `apt-get install maven`")
     shutil.rmtree(LIB, ignore_errors=True)
-    command = [mvn, "-q", "-B", "-f", str(POM), COPY, "-DincludeScope=runtime", f"-DoutputDirectory={LIB}"]
+    command = [mvn, "-q", "-B", "-Dstyle.color=never", "-f", str(POM), COPY]
+    command += ["-DincludeScope=runtime", f"-DoutputDirectory={LIB}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=15 * MINUTE, check=False)
     except subprocess.TimeoutExpired:
         raise Fault("mvn did not fetch Kafka in 15 minutes: is repo.maven.apache.org reachable?") from None
     if done.returncode:
-        lines = [line for line in (done.stdout + done.stderr).splitlines() if "ERROR" in line]
-        told = "\n".join(lines[:5]) or done.stdout[-2000:]
-        raise Fault(f"mvn could not fetch Kafka; is repo.maven.apache.org reachable?\n{told}")
+        told = (done.stdout + done.stderr).strip()
+        # After the first line mvn explains how to make it say more.
+        first = next((line for line in told.splitlines() if "ERROR" in line), told[-2000:])
+        raise Fault(f"mvn could not fetch Kafka; is repo.maven.apache.org reachable?\n{first}")

@@ -10,6 +10,9 @@ from jars import HERE, Fault
 
 HEAP = ["-Xms96m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 
+# Stands in the log before each start.
+STARTED = "== started\n"
+
 
 def command(java, class_path, arguments, heap=()):
     logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
@@ -58,6 +61,8 @@ class Node:
     def start(self, java, class_path):
         arguments = command(java, class_path, ["kafka.Kafka", str(self.settings)], HEAP)
         with self.log.open("ab") as out:
+            out.write(STARTED.encode())
+            out.flush()
             process = subprocess.Popen(
                 arguments,
                 cwd=self.folder,
@@ -106,9 +111,9 @@ class Node:
             raise Fault(f"node {self.number} (pid {self.pid()}) outlives SIGKILL: its disk may hang")
 
     def last_words(self, lines=25, width=200):
-        """The end of its log, with a line before it that says where it is."""
+        """The end of its log since it was started, with a line before it that says where it is."""
         try:
-            told = self.log.read_text("utf-8", "replace").splitlines()[-lines:]
+            told = self.log.read_text("utf-8", "replace").rpartition(STARTED)[2].splitlines()[-lines:]
         except OSError:
             told = []
         return "\n".join([f"The end of {self.log}:", *(line[:width] for line in told)])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 METADATA, FIND_COORDINATOR, INIT_PRODUCER_ID = 3, 10, 22
 GROUP, TRANSACTION = 0, 1
+NO_NAME = struct.pack(">h", -1)
 INTERNAL = ("__consumer_offsets", "__transaction_state")
 
 
@@ -56,6 +57,9 @@ class Answer:
     def list(self, read):
         return [read() for _ in range(self.take("i"))]
 
+    def numbers(self):
+        return self.list(lambda: self.take("i"))
+
 
 def text(value):
     data = value.encode()
@@ -72,7 +76,7 @@ def ask(port, api, version, body, seconds=2):
             # After the length comes the number of the request.
             return Answer(read_exactly(wire, length)[4:])
     except OSError as fault:
-        raise NotYet(f"port {port} does not answer: {fault}") from fault
+        raise NotYet(f"port {port} does not answer yet") from fault
 
 
 def read_exactly(wire, length):
@@ -112,8 +116,7 @@ def topic_partitions(answer):
 def partition(answer, topic):
     answer.take("h")
     index, leader = answer.take("i"), answer.take("i")
-    numbers = lambda: answer.list(lambda: answer.take("i"))  # noqa: E731
-    return Partition(topic, index, leader, numbers(), numbers())
+    return Partition(topic, index, leader, answer.numbers(), answer.numbers())
 
 
 def coordinator(port, kind, name):
@@ -127,15 +130,18 @@ def coordinator(port, kind, name):
     return answer.take("i")
 
 
-def replicated_write(ports, name):
+def replicated_write(port, name):
     """A write that the cluster answers only when enough replicas have it: a transactional producer's id."""
-    first = next(iter(ports.values()))
-    leader = coordinator(first, TRANSACTION, name)
-    answer = ask(ports[leader], INIT_PRODUCER_ID, 0, text(name) + struct.pack(">i", 60_000), seconds=5)
-    answer.take("i")
-    error = answer.take("h")
+    error = producer_id(port, text(name))
     if error:
         raise NotYet(f"a replicated write fails (error {error})")
+
+
+def producer_id(port, name):
+    """Asks for a producer's id; answers the error's number, 0 if there was none."""
+    answer = ask(port, INIT_PRODUCER_ID, 0, name + struct.pack(">i", 60_000), seconds=5)
+    answer.take("i")
+    return answer.take("h")
 
 
 def ready(ports):
@@ -146,7 +152,7 @@ def ready(ports):
             raise NotYet(f"node {node} sees {len(seen)} of {len(ports)} brokers")
     first = next(iter(ports.values()))
     coordinator(first, GROUP, "ready")
-    coordinator(first, TRANSACTION, "ready")
+    leader = coordinator(first, TRANSACTION, "ready")
     for node, port in ports.items():
         there = [one for one in view(port).partitions if one.topic in INTERNAL]
         if {one.topic for one in there} != set(INTERNAL):
@@ -154,7 +160,12 @@ def ready(ports):
         for one in there:
             if one.leader not in ports or sorted(one.in_sync) != sorted(one.replicas):
                 raise NotYet(f"{one.topic}/{one.index} is on {one.in_sync} of {one.replicas}")
-    replicated_write(ports, "ready")
+    replicated_write(ports[leader], "ready")
+    for node, port in ports.items():
+        # The first one of each broker is refused while it asks the controller for numbers to give.
+        error = producer_id(port, NO_NAME)
+        if error:
+            raise NotYet(f"node {node} has no producer ids yet (error {error})")
 
 
 def caught_up(node, asked):
@@ -164,7 +175,8 @@ def caught_up(node, asked):
         raise NotYet(f"node {node} is not registered yet")
     behind = [one for one in seen.partitions if lags(one, node, seen.brokers)]
     if behind:
-        raise NotYet(f"node {node} is behind in {len(behind)} partitions, {behind[0].topic}/{behind[0].index} the first")
+        first = f"{behind[0].topic}/{behind[0].index}"
+        raise NotYet(f"node {node} is behind in {len(behind)} partitions, {first} the first")
 
 
 def lags(one, node, brokers):

@@ -15,11 +15,12 @@ USER = "tidegate"
 
 # The same for every node. Few threads and small buffers, since all nodes share one machine; short
 # times, since tests wait for each of them.
-COMMON = """\
+COMMON = r"""
 process.roles=broker,controller
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,\
+ PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
 auto.create.topics.enable=false
 num.network.threads=2
 num.io.threads=2
@@ -68,7 +69,7 @@ def own(node, ports, folder, password, tls):
     plain = "org.apache.kafka.common.security.plain.PlainLoginModule"
     scram = "org.apache.kafka.common.security.scram.ScramLoginModule"
     jaas = "".join(
-        f"listener.name.{name}.plain.sasl.jaas.config={plain} required user_{USER}=\"{password}\";\n"
+        f'listener.name.{name}.plain.sasl.jaas.config={plain} required user_{USER}="{password}";\n'
         f"listener.name.{name}.scram-sha-256.sasl.jaas.config={scram} required;\n"
         f"listener.name.{name}.scram-sha-512.sasl.jaas.config={scram} required;\n"
         for name in ("sasl_plaintext", "sasl_ssl")
