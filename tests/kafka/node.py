@@ -1,5 +1,6 @@
 """One node's process: started from its folder, found again by its pid file, sent signals by pid."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -84,7 +85,8 @@ class Node:
         os.kill(pid, number)
 
     def ask_to_end(self):
-        if self.pid() is not None:
+        # It may be gone before it is asked, or between the two; that is what is wanted.
+        with contextlib.suppress(Fault, ProcessLookupError):
             self.signal(signal.SIGTERM)
             # One that is paused hears it only when it goes on.
             self.signal(signal.SIGCONT)
@@ -105,7 +107,7 @@ class Node:
         return True
 
     def kill(self):
-        if self.pid() is not None:
+        with contextlib.suppress(Fault, ProcessLookupError):
             self.signal(signal.SIGKILL)
         if not self.wait_dead(time.monotonic() + 10):
             raise Fault(f"node {self.number} (pid {self.pid()}) outlives SIGKILL: its disk may hang")
