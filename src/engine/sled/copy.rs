@@ -30,11 +30,10 @@ struct Moved {
 /// Copies what is alive in `ids` into one fresh volume and deletes them.
 pub(super) fn copy(store: &Store, ids: &[VolumeId]) -> Result<(), EngineError> {
     let to = seal::reserve(store)?;
-    let copied = write_copy(store, ids, to).and_then(|moved| take_over(store, ids, to, &moved));
-    if let Err(error) = copied {
-        seal::discard(store, to);
-        return Err(error);
-    }
+    let moved = write_copy(store, ids, to).inspect_err(|_| seal::discard(store, to))?;
+    // Where this fails the catalogue may name the copy all the same: it stays,
+    // unused, until the next start.
+    take_over(store, ids, to, &moved)?;
     store.meters.volumes_copied.add(ids.len() as u64);
     ids.iter().try_for_each(|id| seal::finish_deletion(store, *id))
 }

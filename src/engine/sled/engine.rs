@@ -7,7 +7,7 @@ use super::{
     config::SledConfig,
     jobs::{self, Answers, Job},
     keeper, keyed,
-    meters::Meters,
+    meters::{Meters, show_gauges},
     open::{self, OpenError},
     read,
     state::{Change, Entry, raw_key},
@@ -149,8 +149,10 @@ impl SledEngine {
         };
         store.store_marks(false).map_err(failed)?;
         let (data, reserve) = (&store.config.data_dir, store.config.reserve_bytes);
-        if !ballast::take(data, reserve).map_err(failed)? {
-            tracing::warn!("the disk is nearly full: nothing is kept for reading on once it is");
+        let taken = ballast::take(data, reserve);
+        let taken = taken.and_then(|all| if all { Ok(()) } else { ballast::hold(data) });
+        if let Err(error) = taken {
+            tracing::warn!(%error, "no space is kept for reading on a full disk");
         }
         let (jobs, waiting) = channel();
         let (last, sequence) = (opened.last_append, opened.sequence);
@@ -209,19 +211,18 @@ impl SledEngine {
     }
 
     /// A read of the store. Where sled takes no more writes, since the disk is
-    /// full, some reads fail with it: once more, when the writer has seen to it.
+    /// full, some reads fail with it: again, when the writer has seen to it.
     async fn reading<T: Send + 'static>(
         &self,
         look: impl Fn(&Store) -> Result<T, EngineError> + Clone + Send + 'static,
     ) -> Result<T, EngineError> {
-        match self.look(look.clone()).await {
-            Err(EngineError::OutOfSpace(_)) => {}
-            looked => return looked,
+        // The active volume, and the one that is read: two may have met it.
+        for _ in 0..2 {
+            match self.look(look.clone()).await {
+                Err(EngineError::OutOfSpace(_)) => self.mended().await?,
+                looked => return looked,
+            }
         }
-        let (heard, seen_to) = oneshot::channel();
-        self.jobs.send(Job::Probe(heard)).map_err(|_| EngineError::Closed)?;
-        // It says nothing but that it is gone.
-        let _ = seen_to.await;
         self.look(look).await
     }
 
@@ -237,10 +238,18 @@ impl SledEngine {
         .await
     }
 
-    /// Before a change of the catalogue: where the last one failed, the writer
-    /// is to open it anew, which it does with the next job.
+    /// Has the writer see to what met a full disk, as far as it can.
+    async fn mended(&self) -> Result<(), EngineError> {
+        let (heard, seen_to) = oneshot::channel();
+        self.jobs.send(Job::Probe(heard)).map_err(|_| EngineError::Closed)?;
+        // It says nothing but that it is gone.
+        let _ = seen_to.await;
+        Ok(())
+    }
+
+    /// Before a change of the catalogue: the last one may have failed.
     async fn catalogue_mended(&self) -> Result<(), EngineError> {
-        if self.store.meta.failed() { self.ask(Job::Barrier).await } else { Ok(()) }
+        if self.store.meta.failed() { self.mended().await } else { Ok(()) }
     }
 
     /// Moves starts by retention now, rather than within the second.
@@ -272,19 +281,6 @@ fn start_keeper(
     let (stop, stopped) = channel();
     let store = store.clone();
     (stop, runtime::thread(name, move || work(&store, &stopped)))
-}
-
-fn show_gauges(store: &Store) {
-    let set = |gauge: &crate::runtime::metrics::Gauge, n: u64| {
-        gauge.set(n.try_into().unwrap_or(i64::MAX))
-    };
-    set(&store.meters.active_bytes, store.active_len.load(Ordering::Relaxed));
-    set(&store.meters.volumes, store.volumes.rows().len() as u64);
-    set(&store.meters.volumes_open, store.volumes.open_count() as u64);
-    set(&store.meters.state_entries, store.table.read().len() as u64);
-    if let Ok(free) = super::disk::free_bytes(&store.config.data_dir) {
-        set(&store.meters.free_bytes, free);
-    }
 }
 
 #[async_trait]
@@ -433,7 +429,8 @@ impl Engine for SledEngine {
     ) -> Result<Offset, EngineError> {
         let state = self.find(topic)?;
         let synced = state.partition(partition)?.synced.load(Ordering::Acquire);
-        if before.0 > synced || self.store.meta.failed() {
+        self.catalogue_mended().await?;
+        if before.0 > synced {
             // A start beyond what survives a crash would leave a gap behind it.
             self.ask(Job::Barrier).await?;
         }

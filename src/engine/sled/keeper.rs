@@ -46,6 +46,13 @@ pub(super) fn keeper(store: &Arc<Store>, stop: &Receiver<()>) {
         if last.elapsed() >= ROUND {
             last = Instant::now();
             step("writing the marks", || store.store_marks(false));
+            let data = &store.config.data_dir;
+            step("keeping space", || ballast::hold(data));
+            if store.meta.failed() {
+                step("opening the catalogue anew", || {
+                    ballast::without(data, || store.reopen_meta())
+                });
+            }
             step("enforcing retention", || enforce_retention(store));
             step("the round", || {
                 round(store);

@@ -1,6 +1,8 @@
 //! What the engine counts.
 
+use super::{disk, store::Store};
 use crate::runtime::metrics::{COUNTS, Counter, Gauge, Histogram, Metrics, SECONDS};
+use std::sync::atomic::Ordering;
 
 /// The engine's metric handles.
 #[derive(Clone)]
@@ -54,5 +56,17 @@ impl Meters {
                 "Times that retention moved a partition's start.",
             ),
         }
+    }
+}
+
+/// Sets what is looked up rather than counted.
+pub(super) fn show_gauges(store: &Store) {
+    let set = |gauge: &Gauge, n: u64| gauge.set(n.try_into().unwrap_or(i64::MAX));
+    set(&store.meters.active_bytes, store.active_len.load(Ordering::Relaxed));
+    set(&store.meters.volumes, store.volumes.rows().len() as u64);
+    set(&store.meters.volumes_open, store.volumes.open_count() as u64);
+    set(&store.meters.state_entries, store.table.read().len() as u64);
+    if let Ok(free) = disk::free_bytes(&store.config.data_dir) {
+        set(&store.meters.free_bytes, free);
     }
 }

@@ -95,8 +95,13 @@ impl<'a> Scan<'a> {
         last: Offset,
         bytes: &::sled::IVec,
     ) -> Result<(value::Head, RecordBatch), EngineError> {
-        let more = |i| self.db.get(keys::record(self.place, last, i)).map_err(|e| e.to_string());
-        let (head, batch) = value::decode(bytes, more).map_err(EngineError::Damaged)?;
+        let mut failed = None;
+        let more = |i| {
+            let key = keys::record(self.place, last, i);
+            self.db.get(key).map_err(|e| failed.insert(guard::error(&e)).to_string())
+        };
+        let (head, batch) = value::decode(bytes, more)
+            .map_err(|what| failed.unwrap_or(EngineError::Damaged(what)))?;
         if head.count == 0 || head.last() != last {
             return Err(EngineError::Damaged("a value is not what its key says".to_owned()));
         }

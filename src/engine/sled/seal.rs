@@ -3,13 +3,14 @@
 //! relies on it.
 
 use super::{
-    copy, disk,
+    ballast::BALLAST_BYTES,
+    copy, disk, keys,
     meta::{Change, VolumeRow, VolumeState},
     state,
     store::Store,
     volume::{Volume, VolumeId},
 };
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Health};
 use std::{fs, path::Path, time::Instant};
 
 /// Free space that sealing waits for: sled's snapshot and the state, many
@@ -32,7 +33,10 @@ fn make(store: &Store, id: VolumeId) -> Result<Volume, EngineError> {
     let dir = store.volumes.dir(id);
     let beside = dir.with_extension("new");
     let made = Volume::open(id, &beside, Volume::active(&store.config))?;
-    made.probe()?;
+    let mut marker = ::sled::Batch::default();
+    marker.insert(keys::MARKER, &id.0.to_be_bytes()[..]);
+    made.apply(marker)?;
+    made.sync()?;
     drop(made);
     publish(&beside, &dir)?;
     Volume::open(id, &dir, Volume::active(&store.config))
@@ -44,9 +48,9 @@ pub(super) fn discard(store: &Store, id: VolumeId) {
     let dir = store.volumes.dir(id);
     let mut change = Change::default();
     change.remove_volume(id);
-    let gone = disk::remove_dir(&dir.with_extension("new"))
-        .and_then(|()| disk::remove_dir(&dir))
-        .and_then(|()| store.meta.commit(change));
+    let gone = disk::remove_dir(&dir.with_extension("new")).and_then(|()| disk::remove_dir(&dir));
+    let _admin = store.admin.lock();
+    let gone = gone.and_then(|()| store.meta.commit(change));
     if let Err(error) = gone {
         tracing::warn!(volume = %id, %error, "a volume that was not made is left behind");
     }
@@ -62,6 +66,7 @@ pub(super) fn publish(beside: &Path, dir: &Path) -> Result<(), EngineError> {
 
 /// Lists a new volume as prepared, durably, and returns its number.
 pub(super) fn reserve(store: &Store) -> Result<VolumeId, EngineError> {
+    let _admin = store.admin.lock();
     let row = VolumeRow::new(VolumeState::Prepared, (store.clock)());
     let id = store.volumes.reserve_id(row);
     let mut change = Change::default();
@@ -79,7 +84,10 @@ pub(super) fn seal(store: &Store, id: VolumeId) -> Result<(), EngineError> {
     let began = Instant::now();
     // While it is open it can be read, disk full or not; closed, it needs
     // space to be opened again.
-    disk::need_free(&store.config.data_dir, SEAL_BYTES)?;
+    // What was given up to be read on is not for this.
+    let well = matches!(*store.health.read(), Health::Ready);
+    let need = if well { SEAL_BYTES } else { SEAL_BYTES + BALLAST_BYTES };
+    disk::need_free(&store.config.data_dir, need)?;
     if let Some(volume) = store.volumes.sealing(id) {
         // The writer synced it before it rolled; sled may remember a full disk.
         if let Err(error) = volume.sync() {
@@ -139,8 +147,11 @@ pub(super) fn delete(store: &Store, id: VolumeId, mut change: Change) -> Result<
     let created = store.volumes.row(id).map_or((store.clock)(), |row| row.created);
     let row = VolumeRow::new(VolumeState::Deleting, created);
     change.volume(id, &row);
-    store.meta.commit(change)?;
-    store.volumes.set_row(id, row);
+    {
+        let _admin = store.admin.lock();
+        store.meta.commit(change)?;
+        store.volumes.set_row(id, row);
+    }
     copy::forget_dead(store, id);
     finish_deletion(store, id)
 }
@@ -151,8 +162,11 @@ pub(super) fn finish_deletion(store: &Store, id: VolumeId) -> Result<(), EngineE
     disk::remove_dir(&store.volumes.dir(id))?;
     let mut change = Change::default();
     change.remove_volume(id);
-    store.meta.commit(change)?;
-    store.volumes.forget_row(id);
+    {
+        let _admin = store.admin.lock();
+        store.meta.commit(change)?;
+        store.volumes.forget_row(id);
+    }
     store.volumes.reopen(id);
     store.meters.volumes_deleted.inc();
     Ok(())

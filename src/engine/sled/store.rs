@@ -12,7 +12,7 @@ use super::{
     meters::Meters,
     recover,
     state::Table,
-    volume::{Volume, VolumeId},
+    volume::{Extent, Volume, VolumeId},
     volumes::Volumes,
 };
 use crate::{
@@ -110,6 +110,10 @@ impl Store {
     /// The catalogue says so, durably, before the first record goes there.
     pub(super) fn roll(&self, next: Volume, now: Timestamp) -> Result<(), EngineError> {
         let Some(old) = self.volumes.active() else { return Ok(()) };
+        // Topics are neither made nor deleted between the freezing of the first
+        // and the last partition, and the catalogue is not held against what is
+        // known while it is ahead of that.
+        let _admin = self.admin.lock();
         let sealing = VolumeRow {
             state: VolumeState::Sealing,
             bytes: self.active_bytes.load(Ordering::Relaxed),
@@ -125,9 +129,6 @@ impl Store {
         self.roll.now.store(false, Ordering::Relaxed);
         self.note_active_len(0);
         self.active_bytes.store(0, Ordering::Relaxed);
-        // Topics are neither made nor deleted between the freezing of the
-        // first and the last partition.
-        let _admin = self.admin.lock();
         for topic in self.catalog.all() {
             for partition in &topic.partitions {
                 let mut head = partition.head.lock();
@@ -142,8 +143,6 @@ impl Store {
 
     /// Opens the catalogue anew, after a change failed. That one may be there or
     /// not: what is known here counts, but a topic that is gone there is gone.
-    ///
-    /// Called by the writer: nobody rolls meanwhile.
     pub(super) fn reopen_meta(&self) -> Result<(), EngineError> {
         let _admin = self.admin.lock();
         self.meta.reopen()?;
@@ -155,6 +154,13 @@ impl Store {
             }
         }
         known.iter().for_each(|(id, row)| change.volume(*id, row));
+        self.reconcile_topics(&mut change)?;
+        self.meta.commit(change)
+    }
+
+    /// The part of it that is about topics: their settings, starts, and which
+    /// volume has which of their records.
+    fn reconcile_topics(&self, change: &mut Change) -> Result<(), EngineError> {
         let topics = self.meta.topics()?;
         for topic in topics.iter().filter(|t| self.catalog.find(t).is_err()) {
             change.remove_topic(topic.id);
@@ -166,7 +172,25 @@ impl Store {
                 self.catalog.remove(&topic);
             }
         }
-        self.meta.commit(change)
+        // What a volume holds that is not sealed is found by looking at it.
+        let listed = |e: &&Extent| {
+            let state = self.volumes.row(e.volume).map(|row| row.state);
+            matches!(state, Some(VolumeState::Sealed | VolumeState::Lost | VolumeState::Deleting))
+        };
+        let mut there: BTreeSet<_> =
+            self.meta.extents()?.into_iter().map(|(place, extent)| (place, extent.first)).collect();
+        for topic in self.catalog.all() {
+            for partition in &topic.partitions {
+                let (place, shared) = (partition.place, partition.shared.read());
+                change.start(place, shared.start, shared.trimmed_to);
+                for extent in shared.extents.iter().filter(listed) {
+                    change.extent(place, extent);
+                    there.remove(&(place, extent.first));
+                }
+            }
+        }
+        there.into_iter().for_each(|(place, first)| change.remove_extent(place, first));
+        Ok(())
     }
 
     /// Opens the active volume anew and takes from it what it holds: after a

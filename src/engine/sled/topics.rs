@@ -8,6 +8,14 @@ use crate::{
 };
 use std::sync::Arc;
 
+/// Makes a change of the catalogue. One that fails may come to be all the same.
+fn commit(store: &Store, change: Change) -> Result<(), EngineError> {
+    store.meta.commit(change).map_err(|error| match error {
+        EngineError::Closed => EngineError::Closed,
+        error => EngineError::OutcomeUnknown(error.to_string()),
+    })
+}
+
 pub(super) fn create(
     store: &Store,
     name: TopicName,
@@ -25,7 +33,7 @@ pub(super) fn create(
     let mut change = Change::default();
     change.topic(&topic);
     change.next_topic_id(TopicId(id.0 + 1));
-    store.meta.commit(change)?;
+    commit(store, change)?;
     let active = store.volumes.active_id().unwrap_or_default();
     let state = open::made(topic, active);
     store.catalog.insert(state.clone());
@@ -44,7 +52,7 @@ pub(super) fn delete(store: &Store, state: &TopicState) -> Result<(), EngineErro
             change.remove_extent(partition.place, extent.first);
         }
     }
-    store.meta.commit(change)?;
+    commit(store, change)?;
     store.catalog.remove(&topic);
     store.store_marks(false)
 }
@@ -70,7 +78,7 @@ pub(super) fn trim(
     }
     let mut change = Change::default();
     change.start(partition.place, before, before);
-    store.meta.commit(change)?;
+    commit(store, change)?;
     let mut shared = partition.shared.write();
     (shared.start, shared.trimmed_to) = (before, before);
     Ok(before)
@@ -89,7 +97,7 @@ pub(super) fn alter(
     let topic = Topic { config, ..Topic::clone(&old) };
     let mut change = Change::default();
     change.topic(&topic);
-    store.meta.commit(change)?;
+    commit(store, change)?;
     let topic = Arc::new(topic);
     *state.topic.write() = topic.clone();
     Ok(topic)

@@ -206,15 +206,10 @@ impl Volume {
         })
     }
 
-    /// Writes a row that says nothing new: an error where sled takes no more.
-    pub(super) fn probe(&self) -> Result<(), EngineError> {
-        guard::catch(|| {
-            self.db
-                .insert(keys::MARKER, &self.id.0.to_be_bytes()[..])
-                .map(drop)
-                .map_err(|e| guard::error(&e))
-        })?;
-        self.sync()
+    /// The error that sled keeps since a write failed: it takes no others, and
+    /// whoever reads may meet it too.
+    pub(super) fn well(&self) -> Result<(), EngineError> {
+        self.db.context.global_error().map_err(|e| guard::error(&e))
     }
 
     /// Undoes an append in several steps that a crash cut short: nothing of it

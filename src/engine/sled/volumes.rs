@@ -44,8 +44,8 @@ struct Inner {
     open: HashMap<VolumeId, OpenSealed>,
     /// Being opened by somebody.
     opening: HashSet<VolumeId>,
-    /// Not to be opened now: being sealed or removed.
-    busy: HashSet<VolumeId>,
+    /// Not to be opened now, by how many: being sealed, removed or mended.
+    busy: HashMap<VolumeId, usize>,
     clock: u64,
     /// Volumes that are gone.
     forgotten: u64,
@@ -100,7 +100,7 @@ impl Volumes {
             sealing,
             open: HashMap::new(),
             opening: HashSet::new(),
-            busy: HashSet::new(),
+            busy: HashMap::new(),
             clock: 0,
             forgotten: 0,
             broken: None,
@@ -182,8 +182,10 @@ impl Volumes {
     ) -> Result<(), EngineError> {
         let mut inner = self.inner.lock();
         let Some(id) = inner.in_state(VolumeState::Active) else { return Ok(()) };
-        inner.busy.insert(id);
         let active = inner.active.take();
+        if active.is_some() {
+            inner.keep_out(id);
+        }
         while active.as_ref().is_some_and(|v| Arc::strong_count(v) > 1) {
             self.changed.wait_for(&mut inner, LOOK_AGAIN);
         }
@@ -195,7 +197,7 @@ impl Volumes {
         inner.broken = opened.as_ref().err().cloned();
         self.changed.notify_all();
         let volume = opened?;
-        inner.busy.remove(&id);
+        inner.let_in(id);
         inner.active = Some(Arc::new(volume));
         self.changed.notify_all();
         Ok(())
@@ -281,7 +283,7 @@ impl Volumes {
     /// reader is done with it.
     pub(super) fn close(&self, id: VolumeId) {
         let mut inner = self.inner.lock();
-        inner.busy.insert(id);
+        inner.keep_out(id);
         let volume = loop {
             let idle = !inner.opening.contains(&id) && inner.users(id) == 0;
             if idle {
@@ -294,9 +296,9 @@ impl Volumes {
         drop(volume);
     }
 
-    /// Lets readers in again.
+    /// Lets readers in again, unless another keeps them out.
     pub(super) fn reopen(&self, id: VolumeId) {
-        self.inner.lock().busy.remove(&id);
+        self.inner.lock().let_in(id);
         self.changed.notify_all();
     }
 
@@ -310,7 +312,7 @@ impl Volumes {
         let open: Vec<Arc<Volume>> = {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
-            inner.busy.extend(inner.rows.keys());
+            inner.rows.keys().for_each(|id| *inner.busy.entry(*id).or_default() += 1);
             inner.closed = true;
             self.changed.notify_all();
             let sealed = inner.open.drain().map(|(_, o)| o.volume);
@@ -331,6 +333,17 @@ enum Room {
 }
 
 impl Inner {
+    fn keep_out(&mut self, id: VolumeId) {
+        *self.busy.entry(id).or_default() += 1;
+    }
+
+    fn let_in(&mut self, id: VolumeId) {
+        let left = self.busy.remove(&id).unwrap_or_default().saturating_sub(1);
+        if left > 0 {
+            self.busy.insert(id, left);
+        }
+    }
+
     fn is_active(&self, id: VolumeId) -> bool {
         self.rows.get(&id).is_some_and(|row| row.state == VolumeState::Active)
     }
@@ -340,7 +353,7 @@ impl Inner {
     }
 
     fn ready(&mut self, id: VolumeId) -> Option<Arc<Volume>> {
-        if self.busy.contains(&id) {
+        if self.busy.contains_key(&id) {
             return None;
         }
         if let Some(active) = self.active.as_ref().filter(|v| v.id == id) {
@@ -360,9 +373,11 @@ impl Inner {
         Some(open.volume.clone())
     }
 
-    /// Whether sled's cache holds more of this volume than it should.
+    /// Whether sled's cache holds more of this volume than it should, or it met
+    /// a full disk, of which sled keeps an error for ever.
     fn is_stuffed(&self, id: VolumeId) -> bool {
-        self.open.get(&id).is_some_and(|open| open.volume.bytes_read() > STUFFED_BYTES)
+        let spent = |volume: &Volume| volume.bytes_read() > STUFFED_BYTES || volume.well().is_err();
+        self.open.get(&id).is_some_and(|open| spent(&open.volume))
     }
 
     /// Where sled's caches together hold more than they should, and `wanted` is
@@ -385,7 +400,7 @@ impl Inner {
     }
 
     fn place_for(&mut self, id: VolumeId, most: usize) -> Room {
-        if self.busy.contains(&id) || self.opening.contains(&id) {
+        if self.busy.contains_key(&id) || self.opening.contains(&id) {
             return Room::Wait;
         }
         if self.open.contains_key(&id) {

@@ -2,12 +2,7 @@
 //! it can be read on, and after a full disk it goes on once there is space.
 
 use super::{
-    super::{
-        ballast::{self, BALLAST_BYTES},
-        disk,
-        jobs::Job,
-        meta::VolumeState,
-    },
+    super::{ballast, disk, jobs::Job, meta::VolumeState, seal},
     Writer,
 };
 use crate::engine::{EngineError, Health};
@@ -18,7 +13,6 @@ use std::{
 
 /// How often the writer tries to get going again after a full disk.
 const RECOVERY_PAUSE: Duration = Duration::from_millis(250);
-
 impl Writer {
     /// A write failed: what the disk holds is not known. Everybody is told,
     /// nothing more is written, and after a full disk it tries to go on.
@@ -40,16 +34,23 @@ impl Writer {
     /// Opens the volume anew, which sled's memory of its first full disk asks
     /// for, so that it can be read; refuses what comes until there is space.
     fn recover(&mut self, why: &EngineError) {
-        self.give_up_ballast();
-        let mut open = self.reopen(BALLAST_BYTES / 2);
+        let mut open = self.reopen();
+        if !open {
+            tracing::warn!("there is no space to open the active volume anew: reads may fail");
+        }
         self.probes.clear();
         let mut next = Instant::now() + RECOVERY_PAUSE;
         loop {
-            match self.jobs.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            let job = match self.first.take() {
+                Some(job) => Ok(job),
+                None => self.jobs.recv_timeout(next.saturating_duration_since(Instant::now())),
+            };
+            match job {
                 Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => {
                     self.stopping = true;
                     return;
                 }
+                Ok(Job::Probe(heard)) => self.probes.push(heard),
                 Ok(job) => job.refuse(why),
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -58,16 +59,14 @@ impl Writer {
                 continue;
             }
             next = Instant::now() + RECOVERY_PAUSE;
+            self.mend_others();
+            self.make_room();
+            // It may have met a full disk once more.
+            open &= self.store.volumes.active().is_some_and(|volume| volume.well().is_ok());
+            open = open || self.reopen();
+            self.probes.clear();
             let config = &self.store.config;
-            if !matches!(ballast::take(&config.data_dir, config.reserve_bytes), Ok(true)) {
-                continue;
-            }
-            // sled tidies up by itself, and may have met a full disk once more.
-            open &= self.store.volumes.active().is_some_and(|volume| volume.probe().is_ok());
-            if !open {
-                open = self.reopen(config.reserve_bytes);
-            }
-            if open {
+            if open && matches!(ballast::take(&config.data_dir, config.reserve_bytes), Ok(true)) {
                 break;
             }
         }
@@ -76,19 +75,14 @@ impl Writer {
         tracing::info!("there is space again; publishing goes on");
     }
 
-    /// Opens the active volume anew if so much of the disk is free: closed and
-    /// not open it could not be read at all.
-    fn reopen(&self, free: u64) -> bool {
-        let opened = disk::need_free(&self.store.config.data_dir, free)
-            .and_then(|()| self.store.reopen_active());
-        if let Err(error) = &opened {
-            tracing::error!(%error, "the active volume cannot be opened again");
-        }
-        opened.is_ok()
+    /// Opens the active volume anew, if there is space for it: closed and not
+    /// open it could not be read at all.
+    fn reopen(&self) -> bool {
+        self.mend("the active volume", || self.store.reopen_active())
     }
 
-    /// Keeps those who wait to hear, and sees what they want to know: a reader
-    /// may meet sled's first error before the writer does.
+    /// Keeps those who wait to hear, and sees to what they met: it may be a
+    /// reader, or one who changes the catalogue, who meets a full disk first.
     pub(super) fn take_probes(&mut self, jobs: Vec<Job>) -> Result<Vec<Job>, EngineError> {
         let mut others = vec![];
         for job in jobs {
@@ -100,46 +94,60 @@ impl Writer {
         if self.probes.is_empty() {
             return Ok(others);
         }
-        // Even a volume that is only read may need some space to be opened.
-        let config = &self.store.config;
-        if disk::free_bytes(&config.data_dir).is_ok_and(|free| free < BALLAST_BYTES / 2) {
-            self.give_up_ballast();
-        }
-        self.mend_sealing();
-        let probed = self.volume.as_ref().map_or(Ok(()), |volume| volume.probe());
-        if let Err(error) = probed {
+        self.mend_others();
+        self.make_room();
+        let well = self.volume.as_ref().map_or(Ok(()), |volume| volume.well());
+        if let Err(error) = well {
             others.into_iter().for_each(|job| job.refuse(&error));
             return Err(error);
         }
         Ok(others)
     }
 
-    /// Closes those volumes that took writes before, are not sealed yet, and
-    /// take none any more: to be read they are opened as sealed ones are.
-    fn mend_sealing(&self) {
+    /// Opens anew what met a full disk, but for the active volume: the
+    /// catalogue, and volumes that took writes and are not sealed yet. To be
+    /// read those are opened as sealed ones are, for the first time here, which
+    /// takes space as later times do not.
+    fn mend_others(&self) {
+        if self.store.meta.failed() {
+            self.mend("the catalogue", || self.store.reopen_meta());
+        }
         for id in self.store.volumes.in_state(VolumeState::Sealing) {
-            let well = self.store.volumes.sealing(id).is_none_or(|volume| volume.probe().is_ok());
+            let well = self.store.volumes.sealing(id).is_none_or(|volume| volume.well().is_ok());
             if well {
                 continue;
             }
-            self.store.volumes.close(id);
-            self.store.volumes.reopen(id);
+            self.mend("a volume to be sealed", || {
+                self.store.volumes.close(id);
+                let opened = seal::snapshot(&self.store, id, &self.store.volumes.dir(id));
+                self.store.volumes.reopen(id);
+                opened
+            });
         }
     }
 
-    fn give_up_ballast(&self) {
-        if let Err(error) = ballast::give_up(&self.store.config.data_dir) {
+    /// A volume that is opened to be read may write a little at its first times.
+    /// Where somebody waits for one, the space is for that, until the keeper
+    /// takes it again.
+    fn make_room(&self) {
+        let data = &self.store.config.data_dir;
+        if self.probes.is_empty() || disk::need_free(data, ballast::OPEN_BYTES).is_ok() {
+            return;
+        }
+        if let Err(error) = ballast::give_up(data) {
             tracing::error!(%error, "the space that is kept for reading on cannot be given up");
         }
     }
 
-    /// Opens the catalogue anew after a change of it failed; tried again with
-    /// the next job where it cannot be.
-    pub(super) fn mend_meta(&self) {
-        let mended = disk::need_free(&self.store.config.data_dir, BALLAST_BYTES)
-            .and_then(|()| self.store.reopen_meta());
-        if let Err(error) = mended {
-            tracing::error!(%error, "the catalogue cannot be opened again");
+    /// Whether it was done. Quiet where there is no space: it is tried again.
+    fn mend(&self, what: &str, work: impl FnOnce() -> Result<(), EngineError>) -> bool {
+        match ballast::without(&self.store.config.data_dir, work) {
+            Err(EngineError::OutOfSpace(_)) => false,
+            Err(error) => {
+                tracing::error!(%error, "{what} cannot be opened again");
+                false
+            }
+            Ok(()) => true,
         }
     }
 }

@@ -160,9 +160,6 @@ impl Writer {
 
     fn turn(&mut self, jobs: Vec<Job>) -> Result<(), EngineError> {
         let jobs = self.take_probes(jobs)?;
-        if self.store.meta.failed() {
-            self.mend_meta();
-        }
         if let Err(refusal) = self.store.may_write() {
             self.merges.clear();
             jobs.into_iter().for_each(|job| job.refuse(&refusal));
