@@ -21,6 +21,13 @@ impl PackedRecords {
         Ok(())
     }
 
+    /// Adds a record that another program stored, as large as it is and with
+    /// as many headers as it has.
+    pub fn push_stored(&mut self, draft: &RecordDraft<'_>) {
+        pack::push_stored(&mut self.body, draft);
+        self.count += 1;
+    }
+
     /// Adds a record that is packed already, fixing `append` as its time if it
     /// has none of its own.
     pub fn push_raw(&mut self, raw: &[u8], append: Timestamp) {
@@ -38,6 +45,16 @@ impl PackedRecords {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Each record as it was packed; the time of those that name none is
+    /// `appended`.
+    pub fn iter(
+        &self,
+        appended: Timestamp,
+    ) -> impl Iterator<Item = Result<RecordView<'_>, CorruptRecord>> {
+        let mut rest: &[u8] = &self.body;
+        (0..self.count).map(move |_| pack::view(pack::next_raw(&mut rest)?, appended))
     }
 
     /// The packed bytes.

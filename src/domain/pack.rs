@@ -143,6 +143,21 @@ pub(super) fn push(
     max: usize,
 ) -> Result<(), PackError> {
     let headers = check(draft, max)?;
+    put(out, draft, headers);
+    Ok(())
+}
+
+/// As [`push`], of a record that is stored already, by whatever rules: its
+/// bounds are not looked at.
+pub(super) fn push_stored(out: &mut Vec<u8>, draft: &RecordDraft<'_>) {
+    let each = draft.headers.iter().map(|h| {
+        varint_len(h.name.len()) + h.name.len() + varint_len(h.value.len()) + h.value.len()
+    });
+    let headers = varint_len(draft.headers.len()) + each.sum::<usize>();
+    put(out, draft, headers);
+}
+
+fn put(out: &mut Vec<u8>, draft: &RecordDraft<'_>, headers: usize) {
     let mut flags = kind_bits(draft.kind);
     let mut len = 1 + draft.value.len();
     if draft.timestamp.is_some() {
@@ -178,7 +193,6 @@ pub(super) fn push(
         }
     }
     out.extend_from_slice(&draft.value);
-    Ok(())
 }
 
 /// Takes the packed bytes of one record (without its length) off the front.

@@ -49,6 +49,10 @@ pub enum EngineError {
     /// The disk has less free space than the reserve. Nothing was written.
     #[error("the disk is full: {0}")]
     OutOfSpace(String),
+    /// What keeps the log refuses it by rules of its own, and would again: the
+    /// request had no effect.
+    #[error("the engine refuses it: {0}")]
+    Refused(String),
     /// The engine cannot serve now; the request had no effect.
     #[error("the engine is not available: {0}")]
     Unavailable(String),

@@ -105,6 +105,12 @@ pub struct Promises {
     pub durable: bool,
     /// Whether time retention counts from appending (else from `timestamp`).
     pub retention_by_append_time: bool,
+    /// Whether the bytes of a partition are known.
+    pub counts_bytes: bool,
+    /// Whether an append to one partition alone, without an idempotency key, is
+    /// all there or not there also when the gateway dies in the middle of it.
+    /// With a key, or over several partitions, it is on every engine.
+    pub whole_appends: bool,
 }
 
 /// Whether the engine can do its work now.
@@ -122,9 +128,18 @@ pub enum Health {
 ///
 /// What every engine keeps, and `contract` proves:
 /// - An append is atomic over all its partitions, and its offsets consecutive
-///   in each.
+///   in each. Where `whole_appends` is not promised, an append to one partition
+///   without an idempotency key may leave its first records there alone if the
+///   gateway dies in that instant, and only then: an answer, and any error but
+///   `OutcomeUnknown`, is for all of them.
 /// - **Nothing is visible before it is as durable as its topic says**: a tail
-///   moves no earlier than the answer to a publish of that durability.
+///   moves no earlier than the answer to a publish of that durability. It has
+///   moved when that answers, unless another program's open transaction stands
+///   before the records.
+/// - A view is what this gateway knows: where others write as well, it may be
+///   as old as the engine's refresh says. A partition that is watched is not.
+/// - A name that differs from another topic's in `.` and `_` alone, or begins
+///   with two underscores, may be `Refused`.
 /// - Readers of a partition see the same records in the same order.
 /// - A topic that was created is known to `topic` when `create_topic` answers,
 ///   however long the engine itself takes for it.

@@ -24,7 +24,10 @@ pub(super) struct Alive {
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({
     "ready": true, "state": "ready", "engine": "sled", "topics": 3,
-    "promises": {"dense_offsets": true, "durable": true, "retention_by_append_time": true}
+    "promises": {
+        "dense_offsets": true, "durable": true, "retention_by_append_time": true,
+        "counts_bytes": true, "whole_appends": true
+    }
 }))]
 pub(super) struct Readiness {
     /// Whether to send requests here.
@@ -48,6 +51,11 @@ pub(super) struct EnginePromises {
     durable: bool,
     /// Whether time retention counts from storing (else from `timestamp`).
     retention_by_append_time: bool,
+    /// Whether the bytes of a partition are known (else they are told as 0).
+    counts_bytes: bool,
+    /// Whether a publish to one partition without an idempotency key is all or
+    /// nothing also when the gateway dies in the middle of it.
+    whole_appends: bool,
 }
 
 /// Whether the process lives
@@ -89,6 +97,8 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
             dense_offsets: promises.dense_offsets,
             durable: promises.durable,
             retention_by_append_time: promises.retention_by_append_time,
+            counts_bytes: promises.counts_bytes,
+            whole_appends: promises.whole_appends,
         },
     };
     let ready = readiness.ready;

@@ -181,6 +181,9 @@ error_codes! {
     StorageDamaged = "storage_damaged", 500, NO, NONE, "Storage damaged",
         "What is stored does not match its checksum or its format. It was not passed on, and nothing was changed.",
         "The operator should run `tidegate check` on the data directory, and restore it or accept the loss as the documents describe.";
+    EngineRefused = "engine_refused", 422, NO, NONE, "Refused by the cluster",
+        "What keeps the records behind the gateway, such as a Kafka cluster, refuses the request by rules of its own: a record larger than it takes, a time too far from its clock, a right that the gateway lacks there, a topic with more partitions than can be served. The detail says which.",
+        "Change what the detail names, or have the operator change the rule in the cluster. The same request would be refused again.";
     Unavailable = "unavailable", 503, SOON, NONE, "Not available",
         "The gateway cannot serve this now, as when it is starting or its engine is out of reach. The request had no effect.",
         "Wait as long as Retry-After says, then send it again. /readyz tells when the gateway can serve.";

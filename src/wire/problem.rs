@@ -194,6 +194,7 @@ impl From<EngineError> for Problem {
             EngineError::OutOfSpace(_) => {
                 Problem::new(C::StorageFull, "the store has no space left; nothing was stored")
             }
+            EngineError::Refused(_) => Problem::new(C::EngineRefused, told),
             EngineError::Unavailable(_) => {
                 Problem::new(C::Unavailable, "the store is not available; nothing was done")
             }

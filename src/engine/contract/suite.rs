@@ -2,10 +2,10 @@
 
 /// One `#[tokio::test]` per behaviour of the contract, in modules by subject.
 /// `$harness` is an expression that makes a new harness, evaluated anew in
-/// every test.
+/// every test. With `; ignore = "why"` they run only when they are asked for.
 macro_rules! contract_suite {
-    ($harness:expr) => {
-        $crate::engine::contract::contract_suite! { @tests $harness;
+    ($harness:expr $(; ignore = $why:literal)?) => {
+        $crate::engine::contract::contract_suite! { @tests $harness, [$($why)?];
             topics {
                 a_created_topic_is_known_when_creation_answers
                 a_taken_name_is_refused_whatever_the_settings
@@ -125,16 +125,26 @@ macro_rules! contract_suite {
             }
         }
     };
-    (@tests $harness:expr; $($subject:ident { $($behaviour:ident)+ })+) => {
+    (@tests $harness:expr, $why:tt; $($subject:ident { $($behaviour:ident)+ })+) => {
         $(mod $subject {
             use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $behaviour() {
-                let mut log = $crate::engine::contract::Log::start($harness).await;
-                $crate::engine::contract::$subject::$behaviour(&mut log).await;
-                $crate::engine::Engine::close(&*log).await;
+            $($crate::engine::contract::contract_suite! { @test $why
+                async fn $behaviour() {
+                    let mut log = $crate::engine::contract::Log::start($harness).await;
+                    $crate::engine::contract::$subject::$behaviour(&mut log).await;
+                    $crate::engine::Engine::close(&*log).await;
+                }
             })+
         })+
+    };
+    (@test [] $test:item) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        $test
+    };
+    (@test [$why:literal] $test:item) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        #[ignore = $why]
+        $test
     };
 }
 

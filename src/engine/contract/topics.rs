@@ -61,11 +61,12 @@ pub async fn an_unknown_topic_is_told_at_once<H: Harness>(log: &mut Log<H>) {
 }
 
 pub async fn topics_are_listed_in_the_order_of_their_names<H: Harness>(log: &mut Log<H>) {
-    for name in ["b", "a.b", "B", "a-b", "a", "a_b"] {
+    // Kafka has no two names that differ in '.' and '_' alone.
+    for name in ["b", "a.b", "B", "a-b", "a", "a_c"] {
         log.new_topic(name).await;
     }
     let names: Vec<_> = log.topics().iter().map(|t| t.name.to_string()).collect();
-    assert_eq!(names, ["B", "a", "a-b", "a.b", "a_b", "b"]);
+    assert_eq!(names, ["B", "a", "a-b", "a.b", "a_c", "b"]);
 }
 
 pub async fn each_partition_begins_empty<H: Harness>(log: &mut Log<H>) {

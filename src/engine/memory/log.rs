@@ -19,7 +19,13 @@ impl Engine for MemoryEngine {
     }
 
     fn promises(&self) -> Promises {
-        Promises { dense_offsets: true, durable: false, retention_by_append_time: true }
+        Promises {
+            dense_offsets: true,
+            durable: false,
+            retention_by_append_time: true,
+            counts_bytes: true,
+            whole_appends: true,
+        }
     }
 
     fn health(&self) -> Health {

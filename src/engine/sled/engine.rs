@@ -290,7 +290,13 @@ impl Engine for SledEngine {
     }
 
     fn promises(&self) -> Promises {
-        Promises { dense_offsets: true, durable: true, retention_by_append_time: true }
+        Promises {
+            dense_offsets: true,
+            durable: true,
+            retention_by_append_time: true,
+            counts_bytes: true,
+            whole_appends: true,
+        }
     }
 
     fn health(&self) -> Health {
