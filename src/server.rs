@@ -31,6 +31,13 @@ pub enum ServerError {
     /// The store was refused. Nothing was changed.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The cluster could not be joined.
+    #[cfg(feature = "kafka")]
+    #[error(transparent)]
+    Cluster(#[from] crate::engine::kafka::JoinError),
+    /// This build has no such engine.
+    #[error("this build has no {0} engine")]
+    NoEngine(&'static str),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -126,6 +133,13 @@ async fn open_engine(
             tasks.spawn("memory retention", TaskKind::Vital, kept);
             Ok(engine)
         }
+        #[cfg(feature = "kafka")]
+        EngineKind::Kafka => {
+            let joining = crate::engine::kafka::KafkaEngine::open;
+            Ok(joining(config.kafka.clone(), system_clock(), metrics).await?)
+        }
+        #[cfg(not(feature = "kafka"))]
+        EngineKind::Kafka => Err(ServerError::NoEngine("kafka")),
     }
 }
 

@@ -11,6 +11,7 @@ Examples:
   tidegate serve --listen 127.0.0.1:9090 --data-dir /var/lib/tidegate
   tidegate serve --config tidegate.toml --print-config
   TIDEGATE_SLED_ROLL_BYTES=64MiB tidegate serve --engine sled
+  tidegate serve --engine kafka --kafka-brokers kafka-1:9092,kafka-2:9092
 
 A setting in the file is called like its flag, with a dot after the group:
 `--http-max-connections` is `http.max-connections`. Flags beat the environment, which beats
@@ -69,7 +70,11 @@ impl From<ServerError> for CliError {
     fn from(error: ServerError) -> CliError {
         match error {
             ServerError::Store(_) => CliError::Store(error.to_string()),
-            ServerError::Listen { .. } => CliError::Server(error.to_string()),
+            #[cfg(feature = "kafka")]
+            ServerError::Cluster(_) => CliError::Server(error.to_string()),
+            ServerError::Listen { .. } | ServerError::NoEngine(_) => {
+                CliError::Server(error.to_string())
+            }
         }
     }
 }

@@ -70,7 +70,7 @@ impl Args for SettingFlags {
                 help.push_str(&format!(" [env: {}]", setting.variable()));
             }
             let value = setting.written(&defaults);
-            if !matches!(value.as_str(), "false" | "[]") {
+            if !matches!(value.as_str(), "false" | "[]" | "\"\"") {
                 help.push_str(&format!(" [default: {}]", value.trim_matches('"')));
             }
             let arg = Arg::new(setting.key)
@@ -115,6 +115,7 @@ fn heading(group: &str) -> &'static str {
         "http" => "Connections",
         "limits" => "Limits",
         "sled" => "Store",
+        "kafka" => "Kafka",
         "log" => "Logs",
         _ => "Settings",
     }

@@ -21,7 +21,10 @@ pub use resolve::{Resolved, Written, resolve};
 pub use setting::Choice;
 
 use crate::domain::Limits;
-use crate::engine::sled::SledConfig;
+use crate::engine::{
+    kafka::{KafkaConfig, SaslMechanismConfig},
+    sled::SledConfig,
+};
 use crate::http::HttpConfig;
 use crate::session::SessionConfig;
 use std::{
@@ -57,6 +60,8 @@ pub struct Config {
     pub limits: Limits,
     /// The embedded store.
     pub sled: SledConfig,
+    /// The way to the Kafka cluster.
+    pub kafka: KafkaConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -68,6 +73,8 @@ pub enum EngineKind {
     Sled,
     /// In memory: gone when the process ends.
     Memory,
+    /// A Kafka cluster.
+    Kafka,
 }
 
 /// How logs look.
@@ -92,7 +99,8 @@ pub struct LogConfig {
 
 impl EngineKind {
     /// Every engine.
-    pub const ALL: &'static [EngineKind] = &[EngineKind::Sled, EngineKind::Memory];
+    pub const ALL: &'static [EngineKind] =
+        &[EngineKind::Sled, EngineKind::Memory, EngineKind::Kafka];
 }
 
 impl Choice for EngineKind {
@@ -100,6 +108,7 @@ impl Choice for EngineKind {
         match self {
             EngineKind::Sled => "sled",
             EngineKind::Memory => "memory",
+            EngineKind::Kafka => "kafka",
         }
     }
 }
@@ -130,6 +139,7 @@ impl Default for Config {
             session: SessionConfig::default(),
             limits: Limits::default(),
             sled: SledConfig::default(),
+            kafka: KafkaConfig::default(),
             log: LogConfig { filter: "info".to_owned(), format: LogFormat::Auto },
         };
         config.finish();
@@ -184,11 +194,50 @@ impl Config {
             );
             found.push(("limits.partitions", what));
         }
+        self.contradictions_of_kafka(&mut found);
         if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&self.log.filter) {
             let allowed =
                 "write a level (error, warn, info, debug, trace) or part=level, by commas";
             found.push(("log.filter", format!("{error}; {allowed}")));
         }
         found
+    }
+
+    fn contradictions_of_kafka(&self, found: &mut Vec<(&'static str, String)>) {
+        if self.engine != EngineKind::Kafka {
+            return;
+        }
+        let kafka = &self.kafka;
+        let mut say = |key, what: &str| found.push((key, what.to_owned()));
+        if !cfg!(feature = "kafka") {
+            say("engine", "this build has no Kafka engine: build it with the feature `kafka`");
+        }
+        if kafka.brokers.is_empty() {
+            say("kafka.brokers", "--engine kafka needs brokers: host:port, separated by commas");
+        }
+        let encrypts = cfg!(feature = "kafka-tls") || cfg!(feature = "kafka-tls-vendored");
+        if kafka.tls && !encrypts {
+            say("kafka.tls", "this build has no TLS: build it with the feature `kafka-tls`");
+        }
+        let scram = !matches!(kafka.sasl, SaslMechanismConfig::None | SaslMechanismConfig::Plain);
+        if scram && !encrypts {
+            say("kafka.sasl-mechanism", "SCRAM needs a build with the feature `kafka-tls`");
+        }
+        let named = !kafka.sasl_username.is_empty();
+        if kafka.sasl != SaslMechanismConfig::None && !named {
+            say("kafka.sasl-username", "a mechanism to log in by needs a name");
+        }
+        let (by_file, by_text) =
+            (!kafka.sasl_password_file.as_os_str().is_empty(), !kafka.sasl_password.0.is_empty());
+        if by_file && by_text {
+            say("kafka.sasl-password-file", "the password is given twice: here and by itself");
+        }
+        if kafka.sasl != SaslMechanismConfig::None && !by_file && !by_text {
+            say("kafka.sasl-password-file", "a mechanism to log in by needs a password");
+        }
+        let name = format!("{}{}", kafka.topic_prefix, kafka.state_topic);
+        if let Err(error) = crate::domain::TopicName::new(&name) {
+            say("kafka.state-topic", &format!("{name:?}: {error}"));
+        }
     }
 }

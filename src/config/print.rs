@@ -19,6 +19,12 @@ pub fn as_toml(resolved: &Resolved) -> String {
         }
         let name = setting.key.rsplit('.').next().unwrap_or(setting.key);
         let value = setting.written(&resolved.config);
+        if setting.is_secret() {
+            let set = if resolved.is_set(setting.key) { "set" } else { "not set" };
+            let line = format!("# {name} is {set}, and never shown");
+            out.push_str(&format!("{line:<40} # {}\n", resolved.origin(setting.key)));
+            continue;
+        }
         let line = format!("{name} = {value}");
         out.push_str(&format!("{line:<40} # {}\n", resolved.origin(setting.key)));
     }

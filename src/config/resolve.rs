@@ -119,6 +119,13 @@ impl Work {
     }
 
     fn put(&mut self, setting: &'static Setting, origin: Origin, text: &str) {
+        if setting.is_secret() && !matches!(origin, Origin::Environment(_)) {
+            let what = format!(
+                "a password stands in {} or in a file of its own, never in a flag or here",
+                setting.variable()
+            );
+            return self.fault(origin, setting.key, what);
+        }
         match setting.set(&mut self.resolved.config, text) {
             Ok(()) => {
                 self.resolved.origins.insert(setting.key, origin);

@@ -4,6 +4,7 @@
 
 use super::value::{self, SIZE_FORMS, TIME_FORMS};
 use super::{Config, EngineKind, LogFormat};
+use crate::engine::kafka::{SaslMechanismConfig, SecretConfig};
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Where a setting lies in [`Config`].
@@ -18,6 +19,14 @@ pub enum Kind {
     Path(Place<PathBuf>),
     /// Any text.
     Text(Place<String>),
+    /// Any text, or none.
+    Free(Place<String>),
+    /// A file, or none.
+    File(Place<PathBuf>),
+    /// A password: from the environment alone, and never shown.
+    Secret(Place<SecretConfig>),
+    /// How to log in to Kafka.
+    Sasl(Place<SaslMechanismConfig>),
     /// Texts: an array in the file, separated by commas elsewhere.
     List(Place<Vec<String>>),
     /// On or off.
@@ -65,6 +74,12 @@ impl Setting {
         format!("{}{name}", super::VARIABLES)
     }
 
+    /// Whether its value is never to be seen.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        matches!(self.kind, Kind::Secret(_))
+    }
+
     /// The group that it stands under in `--help`: what is before the dot.
     #[must_use]
     pub fn group(&self) -> &'static str {
@@ -84,7 +99,10 @@ impl Setting {
                 return Err("it is empty".to_owned());
             }
             Kind::Path(place) => *place(config) = PathBuf::from(text),
-            Kind::Text(place) => text.clone_into(place(config)),
+            Kind::Text(place) | Kind::Free(place) => text.clone_into(place(config)),
+            Kind::File(place) => *place(config) = PathBuf::from(text),
+            Kind::Secret(place) => *place(config) = SecretConfig(text.to_owned()),
+            Kind::Sasl(place) => *place(config) = chosen(text, SASL)?,
             Kind::List(place) => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 *place(config) = items.map(str::to_owned).collect();
@@ -119,8 +137,14 @@ impl Setting {
         let config = &mut config.clone();
         match self.kind {
             Kind::Address(place) => value::quoted(&place(config).to_string()),
-            Kind::Path(place) => value::quoted(&place(config).to_string_lossy()),
-            Kind::Text(place) => value::quoted(place(config)),
+            Kind::Path(place) | Kind::File(place) => {
+                value::quoted(&place(config).to_string_lossy())
+            }
+            Kind::Text(place) | Kind::Free(place) => value::quoted(place(config)),
+            Kind::Secret(place) => {
+                value::quoted(if place(config).0.is_empty() { "" } else { "***" })
+            }
+            Kind::Sasl(place) => value::quoted(place(config).name()),
             Kind::List(place) => {
                 let items: Vec<_> = place(config).iter().map(|item| value::quoted(item)).collect();
                 format!("[{}]", items.join(", "))
@@ -144,7 +168,9 @@ impl Setting {
         match self.kind {
             Kind::Address(_) => "ADDR",
             Kind::Path(_) => "DIR",
-            Kind::Text(_) => "TEXT",
+            Kind::Text(_) | Kind::Free(_) | Kind::Secret(_) => "TEXT",
+            Kind::File(_) => "FILE",
+            Kind::Sasl(_) => "MECHANISM",
             Kind::List(_) => "LIST",
             Kind::Flag(_) => "BOOL",
             Kind::Engine(_) => "ENGINE",
@@ -160,6 +186,25 @@ impl Setting {
 pub trait Choice: Copy {
     /// Its name.
     fn name(&self) -> &'static str;
+}
+
+/// The ways to log in to Kafka.
+const SASL: &[SaslMechanismConfig] = &[
+    SaslMechanismConfig::None,
+    SaslMechanismConfig::Plain,
+    SaslMechanismConfig::ScramSha256,
+    SaslMechanismConfig::ScramSha512,
+];
+
+impl Choice for SaslMechanismConfig {
+    fn name(&self) -> &'static str {
+        match self {
+            SaslMechanismConfig::None => "none",
+            SaslMechanismConfig::Plain => "plain",
+            SaslMechanismConfig::ScramSha256 => "scram-sha-256",
+            SaslMechanismConfig::ScramSha512 => "scram-sha-512",
+        }
+    }
 }
 
 fn chosen<T: Choice>(text: &str, all: &[T]) -> Result<T, String> {

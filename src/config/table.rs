@@ -28,7 +28,8 @@ pub static SETTINGS: &[Setting] = &[
     setting(
         "engine",
         Kind::Engine(|c| &mut c.engine),
-        "What keeps the records: sled (on disk) or memory (gone when the process ends)",
+        "What keeps the records: sled (on disk), memory (gone when the process ends) or kafka (a \
+         cluster)",
     ),
     setting(
         "allowed-hosts",
@@ -178,6 +179,97 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Flag(|c| &mut c.sled.accept_loss),
         flag_only: true,
     },
+    setting(
+        "kafka.brokers",
+        Kind::List(|c| &mut c.kafka.brokers),
+        "Brokers of the cluster to begin with, host:port, separated by commas",
+    ),
+    setting(
+        "kafka.topic-prefix",
+        Kind::Free(|c| &mut c.kafka.topic_prefix),
+        "What the names of this gateway's topics begin with in the cluster; no others are served",
+    ),
+    setting(
+        "kafka.state-topic",
+        Kind::Text(|c| &mut c.kafka.state_topic),
+        "The compacted topic for what Kafka has no place for, after the prefix; made if absent",
+    ),
+    setting(
+        "kafka.state-replication",
+        Kind::Count(|c| &mut c.kafka.state_replication, 0, 100),
+        "Copies of the state topic when it is made; 0 is the cluster's default",
+    ),
+    setting(
+        "kafka.tls",
+        Kind::Flag(|c| &mut c.kafka.tls),
+        "Encrypt the connections to the cluster",
+    ),
+    setting(
+        "kafka.tls-ca",
+        Kind::File(|c| &mut c.kafka.tls_ca),
+        "Who signs the brokers' certificates, PEM; those that the system trusts otherwise",
+    ),
+    setting(
+        "kafka.tls-certificate",
+        Kind::File(|c| &mut c.kafka.tls_certificate),
+        "The gateway's own certificate, PEM, where the cluster asks for one",
+    ),
+    setting(
+        "kafka.tls-key",
+        Kind::File(|c| &mut c.kafka.tls_key),
+        "The key of that certificate, PEM",
+    ),
+    setting(
+        "kafka.sasl-mechanism",
+        Kind::Sasl(|c| &mut c.kafka.sasl),
+        "How to log in to the cluster: none, plain, scram-sha-256 or scram-sha-512",
+    ),
+    setting("kafka.sasl-username", Kind::Free(|c| &mut c.kafka.sasl_username), "As whom to log in"),
+    setting(
+        "kafka.sasl-password-file",
+        Kind::File(|c| &mut c.kafka.sasl_password_file),
+        "The file with the password; a line feed at its end does not count",
+    ),
+    setting(
+        "kafka.sasl-password",
+        Kind::Secret(|c| &mut c.kafka.sasl_password),
+        "The password itself, by the environment alone",
+    ),
+    setting(
+        "kafka.publish-timeout",
+        Kind::Time(|c| &mut c.kafka.publish_timeout, SECOND, 10 * 60 * SECOND),
+        "How long the cluster may take for a publish before its outcome counts as unknown",
+    ),
+    setting(
+        "kafka.start-timeout",
+        Kind::Time(|c| &mut c.kafka.start_timeout, SECOND, HOUR),
+        "How long the cluster may be out of reach at the start",
+    ),
+    setting(
+        "kafka.refresh",
+        Kind::Time(|c| &mut c.kafka.refresh, 100, 60 * SECOND),
+        "How often the cluster is looked at for what others changed",
+    ),
+    setting(
+        "kafka.readers",
+        Kind::Count(|c| &mut c.kafka.readers, 1, 64),
+        "Consumers for those who read history; those who follow share one more",
+    ),
+    setting(
+        "kafka.transactions",
+        Kind::Count(|c| &mut c.kafka.transactions, 1, 64),
+        "Publishes over several partitions that are under way at once",
+    ),
+    setting(
+        "kafka.queue-bytes",
+        Kind::Memory(|c| &mut c.kafka.queue_bytes, 32 * MIB, 4 * GIB),
+        "Bytes that may wait for the cluster; more publishes wait their turn",
+    ),
+    setting(
+        "kafka.idempotency-max-keys",
+        Kind::Count(|c| &mut c.kafka.idempotency_max, 1, 100_000_000),
+        "Idempotency keys that are remembered at once",
+    ),
     setting(
         "log.filter",
         Kind::Text(|c| &mut c.log.filter),

@@ -90,7 +90,7 @@ fn all_faults_of_all_sources_are_reported_together() {
         [
             "t.toml:3: `http.max-conections`: is not a setting; did you mean `http.max-connections`?",
             "t.toml:4: `http.header-timeout`: \"5\" is not a duration such as 500ms, 5s, 10m, 1h or 7d",
-            "TIDEGATE_ENGINE: `engine`: \"rocks\" is not one of sled, memory",
+            "TIDEGATE_ENGINE: `engine`: \"rocks\" is not one of sled, memory, kafka",
             "TIDEGATE_LISTN: names no setting; did you mean `TIDEGATE_LISTEN`?",
             "--limits-topics: `limits.topics`: 0 is out of bounds; allowed is 1 to 100000",
         ]
@@ -244,4 +244,43 @@ fn every_setting_is_a_flag_and_a_switch_needs_no_value() {
     for setting in SETTINGS {
         assert!(command.get_arguments().any(|arg| arg.get_long() == Some(&setting.flag())));
     }
+}
+
+/// Settings of a build that has everything, so that what is wrong is theirs.
+fn kafka_faults(environment: &[(&str, &str)]) -> Vec<String> {
+    let brokers = [("TIDEGATE_ENGINE", "kafka"), ("TIDEGATE_KAFKA_BROKERS", "k:9092")];
+    let all = [&brokers, environment].concat();
+    let found = faults(&Written { environment: variables(&all), ..Written::default() });
+    found.into_iter().filter(|fault| !fault.contains("this build has no")).collect()
+}
+
+#[test]
+fn a_password_comes_by_the_environment_and_is_never_shown() {
+    let written = Written {
+        environment: variables(&[("TIDEGATE_KAFKA_SASL_PASSWORD", "hunter2")]),
+        ..Written::default()
+    };
+    let resolved = resolve(&written).unwrap();
+    assert_eq!(resolved.config.kafka.sasl_password.0, "hunter2");
+    let shown = format!("{} {resolved:?}", as_toml(&resolved));
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("sasl-password is set"));
+    let flag = Written { flags: vec![("kafka.sasl-password", "x".into())], ..Written::default() };
+    let line = Written { file: file("kafka.sasl-password = \"x\"\n"), ..Written::default() };
+    for written in [flag, line] {
+        assert!(faults(&written)[0].contains("never in a flag"), "{:?}", faults(&written));
+    }
+}
+
+#[test]
+fn a_mechanism_needs_a_name_and_one_password() {
+    let plain = ("TIDEGATE_KAFKA_SASL_MECHANISM", "plain");
+    let name = ("TIDEGATE_KAFKA_SASL_USERNAME", "me");
+    let text = ("TIDEGATE_KAFKA_SASL_PASSWORD", "x");
+    let path = ("TIDEGATE_KAFKA_SASL_PASSWORD_FILE", "/x");
+    assert_eq!(kafka_faults(&[plain]).len(), 2);
+    assert!(kafka_faults(&[plain, name, text, path])[0].contains("given twice"));
+    let none =
+        Written { environment: variables(&[("TIDEGATE_ENGINE", "kafka")]), ..Written::default() };
+    assert!(faults(&none).iter().any(|fault| fault.contains("needs brokers")));
 }

@@ -15,6 +15,7 @@
 pub mod contract;
 mod coordinator;
 mod error;
+pub mod kafka;
 mod log;
 pub mod memory;
 pub mod sled;

@@ -1,0 +1,268 @@
+//! Where partitions begin and how far they are committed: one thread asks the
+//! cluster, for all partitions at once, and moves tails and starts.
+//!
+//! The tail is the last stable offset: what is behind it is committed, and on
+//! all replicas that are in sync. A publish waits here until it is visible; a
+//! partition that the shared reader follows is left to that.
+
+use super::{
+    catalog::TopicState,
+    client::{Clients, Consumer},
+};
+use crate::{
+    domain::{Offset, PartitionId},
+    engine::EngineError,
+    runtime,
+};
+use parking_lot::Mutex;
+use rdkafka::{Offset as At, TopicPartitionList, consumer::Consumer as _, error::KafkaError};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// How long one question to the cluster may take.
+const ASK: Duration = Duration::from_secs(5);
+/// How soon the cluster is asked again for what is not visible yet.
+const AGAIN: Duration = Duration::from_millis(2);
+/// All partitions are looked at every so many rounds.
+const ALL_EVERY: u32 = 5;
+/// So many looks in a row must agree that records are gone.
+const STRIKES: u32 = 3;
+
+/// A partition that was found shorter than it was: its epochs are to be kept.
+pub(super) struct Truncated {
+    pub topic: Arc<TopicState>,
+    pub partition: PartitionId,
+}
+
+/// The thread and the way to it.
+pub(super) struct Marks {
+    asks: Sender<Ask>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Ask {
+    /// Until the tail is at least there, or the time is up.
+    Until(Arc<TopicState>, PartitionId, Offset, Instant),
+    Stop,
+}
+
+struct Thread {
+    consumer: Consumer,
+    topics: Box<dyn Fn() -> Vec<Arc<TopicState>> + Send>,
+    truncated: tokio::sync::mpsc::UnboundedSender<Truncated>,
+    refresh: Duration,
+    waiting: Vec<(Arc<TopicState>, PartitionId, Offset, Instant)>,
+    strikes: HashMap<(Key, PartitionId), u32>,
+    round: u32,
+}
+
+/// Tells topic states apart by where they lie.
+type Key = usize;
+
+impl Marks {
+    /// Starts the thread. `topics` lists what there is.
+    pub(super) fn start(
+        clients: &Clients,
+        refresh: Duration,
+        topics: impl Fn() -> Vec<Arc<TopicState>> + Send + 'static,
+        truncated: tokio::sync::mpsc::UnboundedSender<Truncated>,
+    ) -> Result<Marks, EngineError> {
+        let (asks, asked) = channel();
+        let mut thread = Thread {
+            consumer: clients.consumer(100)?,
+            topics: Box::new(topics),
+            truncated,
+            refresh,
+            waiting: vec![],
+            strikes: HashMap::new(),
+            round: 0,
+        };
+        let thread = runtime::thread("kafka-marks", move || thread.run(&asked));
+        Ok(Marks { asks, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Has the tail looked at until it has come to `to`, at most for `most`.
+    pub(super) fn until(
+        &self,
+        topic: &Arc<TopicState>,
+        id: PartitionId,
+        to: Offset,
+        most: Duration,
+    ) {
+        let ask = Ask::Until(Arc::clone(topic), id, to, Instant::now() + most);
+        // After the end nobody asks.
+        let _ = self.asks.send(ask);
+    }
+
+    /// Ends the thread. Blocks.
+    pub(super) fn close(&self) {
+        let _ = self.asks.send(Ask::Stop);
+        if let Some(thread) = self.thread.lock().take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Thread {
+    fn run(&mut self, asked: &Receiver<Ask>) {
+        let mut next_round = Instant::now() + self.refresh;
+        loop {
+            let wait = next_round.saturating_duration_since(Instant::now());
+            let wait = if self.waiting.is_empty() { wait } else { wait.min(AGAIN) };
+            match asked.recv_timeout(wait) {
+                Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Ask::Until(topic, id, to, until)) => self.waiting.push((topic, id, to, until)),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            while let Ok(ask) = asked.try_recv() {
+                match ask {
+                    Ask::Stop => return,
+                    Ask::Until(topic, id, to, until) => self.waiting.push((topic, id, to, until)),
+                }
+            }
+            self.drop_seen();
+            self.look_for_waiting();
+            if Instant::now() >= next_round {
+                self.look_around();
+                next_round = Instant::now() + self.refresh;
+            }
+        }
+    }
+
+    fn drop_seen(&mut self) {
+        let now = Instant::now();
+        self.waiting.retain(|(topic, id, to, until)| {
+            let there = topic.partition(*id).is_ok_and(|p| p.tail() < *to);
+            there && !topic.is_gone() && now < *until
+        });
+    }
+
+    fn look_for_waiting(&mut self) {
+        let followed = |topic: &TopicState, id: PartitionId| {
+            topic.partition(id).is_ok_and(|p| p.followed.load(Ordering::Acquire))
+        };
+        let mut places: Vec<_> =
+            self.waiting.iter().map(|(t, id, ..)| (Arc::clone(t), *id)).collect();
+        places.retain(|(topic, id)| !followed(topic, *id));
+        places.sort_by_key(|(topic, id)| (key(topic), *id));
+        places.dedup_by_key(|(topic, id)| (key(topic), *id));
+        if places.is_empty() {
+            return;
+        }
+        match ask(&self.consumer, &places, At::End) {
+            Ok(tails) => {
+                for ((topic, id), tail) in places.iter().zip(tails) {
+                    if let (Ok(partition), Some(tail)) = (topic.partition(*id), tail) {
+                        partition.show(tail);
+                    }
+                }
+            }
+            Err(error) => tracing::debug!(%error, "tails cannot be seen now"),
+        }
+        self.drop_seen();
+    }
+
+    /// Looks at those partitions that are read, now and then at all.
+    fn look_around(&mut self) {
+        self.round = self.round.wrapping_add(1);
+        let all = self.round.is_multiple_of(ALL_EVERY);
+        let mut places = vec![];
+        for topic in (self.topics)() {
+            for partition in &topic.partitions {
+                if all || partition.followers() > 0 {
+                    places.push((Arc::clone(&topic), partition.id));
+                }
+            }
+        }
+        if places.is_empty() {
+            return;
+        }
+        // The start first: it is never beyond a tail that is seen later.
+        let seen = ask(&self.consumer, &places, At::Beginning)
+            .and_then(|starts| Ok((starts, ask(&self.consumer, &places, At::End)?)));
+        match seen {
+            Ok((starts, tails)) => {
+                for ((place, start), tail) in places.iter().zip(starts).zip(tails) {
+                    self.take_in(place, start, tail);
+                }
+            }
+            Err(error) => tracing::debug!(%error, "partitions cannot be seen now"),
+        }
+    }
+
+    fn take_in(
+        &mut self,
+        (topic, id): &(Arc<TopicState>, PartitionId),
+        start: Option<Offset>,
+        tail: Option<Offset>,
+    ) {
+        let (Ok(partition), Some(start), Some(tail)) = (topic.partition(*id), start, tail) else {
+            return;
+        };
+        let place = (key(topic), *id);
+        if tail < partition.tail() {
+            let strikes = self.strikes.entry(place).or_default();
+            *strikes += 1;
+            if *strikes >= STRIKES {
+                self.strikes.remove(&place);
+                tracing::warn!(topic = topic.raw, partition = id.0, %tail, was = %partition.tail(),
+                    "the cluster lost committed records");
+                partition.truncate(tail);
+                let _ = self.truncated.send(Truncated { topic: Arc::clone(topic), partition: *id });
+            }
+            return;
+        }
+        self.strikes.remove(&place);
+        partition.raise_start(start);
+        if !partition.followed.load(Ordering::Acquire) {
+            partition.show(tail);
+        }
+    }
+}
+
+fn key(topic: &Arc<TopicState>) -> Key {
+    Arc::as_ptr(topic) as usize
+}
+
+/// Asks for the same mark of several partitions, in their order; `None` for one
+/// that has no answer now. Blocks.
+pub(super) fn ask(
+    consumer: &Consumer,
+    places: &[(Arc<TopicState>, PartitionId)],
+    mark: At,
+) -> Result<Vec<Option<Offset>>, KafkaError> {
+    let places: Vec<_> = places.iter().map(|(topic, id)| (topic.raw.as_str(), *id)).collect();
+    ask_raw(consumer, &places, mark)
+}
+
+/// As [`ask`], by the topics' names in the cluster.
+pub(super) fn ask_raw(
+    consumer: &Consumer,
+    places: &[(&str, PartitionId)],
+    mark: At,
+) -> Result<Vec<Option<Offset>>, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(places.len());
+    for (raw, id) in places {
+        list.add_partition_offset(raw, i32::try_from(id.0).unwrap_or(i32::MAX), mark)?;
+    }
+    let answer = consumer.offsets_for_times(list, ASK)?;
+    let mut found: HashMap<(String, i32), Offset> = HashMap::with_capacity(places.len());
+    for element in answer.elements() {
+        if let (Ok(()), At::Offset(offset)) = (element.error(), element.offset()) {
+            let offset = Offset(u64::try_from(offset).unwrap_or(0));
+            found.insert((element.topic().to_owned(), element.partition()), offset);
+        }
+    }
+    let of = |(raw, id): &(&str, PartitionId)| {
+        found.get(&((*raw).to_owned(), i32::try_from(id.0).unwrap_or(i32::MAX))).copied()
+    };
+    Ok(places.iter().map(of).collect())
+}

@@ -1,0 +1,7 @@
+//! The engine against a real cluster. These tests are ignored where there is
+//! none: `tests/kafka/run` brings one up and runs them.
+
+mod contract;
+mod home;
+
+pub(super) use home::OnCluster;

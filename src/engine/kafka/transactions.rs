@@ -1,0 +1,194 @@
+//! Appends that are all or nothing: a small pool of transactional producers,
+//! and one transaction at a time in each. Blocks; its callers see to it that it
+//! runs beside the asynchronous tasks.
+
+use super::{
+    catalog::TopicState,
+    client::Producer,
+    errors::{self, When},
+    notes::Note,
+    records,
+    ticket::{Landing, Ticket},
+};
+use crate::{
+    domain::{Offset, PackedRecords, PartitionId, Timestamp, TopicName},
+    engine::EngineError,
+};
+use rdkafka::{
+    error::KafkaError,
+    producer::{BaseRecord, Producer as _},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot::{self, error::TryRecvError};
+
+/// How long the cluster lets a transaction of ours stay open before it undoes
+/// it: while it is, nobody reads what was written behind it.
+pub(super) const OPEN_MS: u32 = 10_000;
+/// The least time that a call within a transaction is given.
+const LEAST: Duration = Duration::from_secs(1);
+/// How long reports are waited for in one go.
+const POLL: Duration = Duration::from_millis(1);
+
+/// Records of one topic, and what is noted with them.
+pub(super) struct Work<'a> {
+    pub topic: &'a TopicState,
+    pub parts: &'a [(PartitionId, PackedRecords)],
+    pub appended: Timestamp,
+}
+
+/// Notes of one transaction, and the topic that takes them.
+pub(super) struct Noted {
+    pub raw: String,
+    pub notes: Vec<Note>,
+}
+
+/// Why a transaction was not done.
+#[derive(Debug)]
+pub(super) enum Undone {
+    /// Another gateway has taken this producer's place: nothing happened.
+    Fenced,
+    /// Nothing happened.
+    Aborted(EngineError),
+    /// Perhaps it did. The producer is of no use any more.
+    Unknown(EngineError),
+}
+
+/// One transaction: the records, then what `note` makes of where they went.
+/// Answers where they went, and the offset after the last note. Blocks.
+pub(super) fn run(
+    producer: &Producer,
+    work: Option<&Work<'_>>,
+    note: impl FnOnce(&[Offset]) -> Option<Noted>,
+    deadline: Instant,
+) -> Result<(Vec<Offset>, Option<Offset>), Undone> {
+    let topic = work.map(|work| work.topic.topic().name.clone());
+    let topic = topic.as_ref();
+    producer.begin_transaction().map_err(|error| undone(&error, topic, When::Before))?;
+    let written = write(producer, work, note, deadline, topic);
+    let (bases, noted) = match written {
+        Ok(written) => written,
+        Err(error) => return Err(abort(producer, error, deadline)),
+    };
+    commit(producer, topic, deadline)?;
+    Ok((bases, noted))
+}
+
+fn write(
+    producer: &Producer,
+    work: Option<&Work<'_>>,
+    note: impl FnOnce(&[Offset]) -> Option<Noted>,
+    deadline: Instant,
+    topic: Option<&TopicName>,
+) -> Result<(Vec<Offset>, Option<Offset>), EngineError> {
+    let mut landings = vec![];
+    for (id, records) in work.iter().flat_map(|work| work.parts) {
+        let Some(work) = work else { break };
+        let (ticket, landing) = Ticket::new(records.count());
+        let ticket = Arc::new(ticket);
+        records::send(producer, &work.topic.raw, *id, records, work.appended, &ticket)?;
+        landings.push(landing);
+    }
+    let mut bases = Vec::with_capacity(landings.len());
+    for landing in landings {
+        bases.push(wait(producer, landing, deadline, topic)?);
+    }
+    let Some(noted) = note(&bases) else { return Ok((bases, None)) };
+    let count = u32::try_from(noted.notes.len()).unwrap_or(u32::MAX);
+    let landing = send_notes(producer, &noted);
+    let base = wait(producer, landing, deadline, topic)?;
+    Ok((bases, Some(base.plus(count.into()))))
+}
+
+/// Hands notes over, next to each other.
+pub(super) fn send_notes(producer: &Producer, noted: &Noted) -> oneshot::Receiver<Landing> {
+    let count = u32::try_from(noted.notes.len()).unwrap_or(u32::MAX);
+    let (ticket, landing) = Ticket::new(count);
+    let ticket = Arc::new(ticket);
+    for (sent, note) in (0u32..).zip(&noted.notes) {
+        let mut record = BaseRecord::with_opaque_to(&noted.raw, Arc::clone(&ticket))
+            .partition(0)
+            .key(&note.key[..]);
+        if let Some(value) = &note.value {
+            record = record.payload(&value[..]);
+        }
+        if let Err((error, _)) = producer.send(record) {
+            ticket.never_sent(count - sent, errors::code_of(&error));
+            break;
+        }
+    }
+    landing
+}
+
+/// Hears reports until there is one of this part.
+fn wait(
+    producer: &Producer,
+    mut landing: oneshot::Receiver<Landing>,
+    deadline: Instant,
+    topic: Option<&TopicName>,
+) -> Result<Offset, EngineError> {
+    loop {
+        match landing.try_recv() {
+            Ok(landing) => {
+                return landing.map_err(|f| errors::of_code(f.code, topic, When::Before));
+            }
+            Err(TryRecvError::Closed) => {
+                return Err(EngineError::Unavailable("no report of what was sent".to_owned()));
+            }
+            Err(TryRecvError::Empty) if Instant::now() >= deadline => {
+                return Err(EngineError::Unavailable("the cluster did not take it in time".into()));
+            }
+            Err(TryRecvError::Empty) => producer.poll(POLL),
+        }
+    }
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now()).max(LEAST)
+}
+
+/// Nothing of it is to be seen. If the cluster cannot be told so, it undoes it
+/// by itself after [`OPEN_MS`]: there is no commit that it could take for one.
+fn abort(producer: &Producer, error: EngineError, deadline: Instant) -> Undone {
+    match producer.abort_transaction(left(deadline)) {
+        Ok(()) => Undone::Aborted(error),
+        Err(fault) if errors::is_fenced(&fault) => Undone::Fenced,
+        Err(fault) => {
+            tracing::debug!(%fault, "a transaction was left to the cluster to undo");
+            // The producer cannot go on, but nothing was committed.
+            Undone::Unknown(match error {
+                EngineError::OutcomeUnknown(told) => EngineError::Unavailable(told),
+                other => other,
+            })
+        }
+    }
+}
+
+fn commit(producer: &Producer, topic: Option<&TopicName>, deadline: Instant) -> Result<(), Undone> {
+    loop {
+        let Err(error) = producer.commit_transaction(left(deadline)) else { return Ok(()) };
+        let KafkaError::Transaction(fault) = &error else {
+            return Err(Undone::Unknown(errors::of(&error, topic, When::After)));
+        };
+        if fault.txn_requires_abort() {
+            let why = EngineError::Unavailable(fault.to_string());
+            return Err(abort(producer, why, deadline));
+        }
+        // A commit that was begun is not known to be undone: a fenced producer
+        // may have been late with its answer alone.
+        if !fault.is_retriable() || Instant::now() >= deadline {
+            let told = EngineError::OutcomeUnknown(fault.to_string());
+            return Err(Undone::Unknown(told));
+        }
+    }
+}
+
+/// What failed before anything was committed.
+pub(super) fn undone(error: &KafkaError, topic: Option<&TopicName>, when: When) -> Undone {
+    if errors::is_fenced(error) {
+        return Undone::Fenced;
+    }
+    Undone::Unknown(errors::of(error, topic, when))
+}
