@@ -106,8 +106,10 @@ impl Broker {
     }
 
     /// A topic and its partitions as they stand.
-    pub fn describe_topic(&self, name: &TopicName) -> Result<TopicView, BrokerError> {
+    pub async fn describe_topic(&self, name: &TopicName) -> Result<TopicView, BrokerError> {
         let topic = self.engine.topic(name)?;
+        let ids: Vec<_> = topic.config.partitions.ids().collect();
+        self.engine.freshen(&topic, &ids).await;
         let view = |p| Ok((p, self.engine.partition(&topic, p)?));
         let partitions = topic.config.partitions.ids().map(view).collect::<Result<_, _>>();
         Ok(TopicView { partitions: partitions.map_err(BrokerError::Engine)?, topic })
@@ -179,8 +181,8 @@ impl Broker {
         time: Timestamp,
     ) -> Result<(Offset, PartitionView), BrokerError> {
         let topic = self.engine.topic(name)?;
-        let view = self.engine.partition(&topic, partition)?;
-        Ok((self.engine.offset_at(&topic, partition, time).await?, view))
+        let offset = self.engine.offset_at(&topic, partition, time).await?;
+        Ok((offset, self.engine.partition(&topic, partition)?))
     }
 }
 

@@ -136,8 +136,8 @@ pub enum Health {
 ///   moves no earlier than the answer to a publish of that durability. It has
 ///   moved when that answers, unless another program's open transaction stands
 ///   before the records.
-/// - A view is what this gateway knows: where others write as well, it may be
-///   as old as the engine's refresh says. A partition that is watched is not.
+/// - A view is what this gateway knows: where others write as well, `freshen`
+///   brings it up to date, and so does watching.
 /// - A name that differs from another topic's in `.` and `_` alone, or begins
 ///   with two underscores, may be `Refused`.
 /// - Readers of a partition see the same records in the same order.
@@ -228,6 +228,11 @@ pub trait Engine: Send + Sync + 'static {
         topic: &Topic,
         partition: PartitionId,
     ) -> Result<PartitionView, EngineError>;
+
+    /// Brings what `partition` answers up to date where others write as well:
+    /// what was visible anywhere when this was called is in the view when it
+    /// answers. An engine that cannot tell now leaves the view as it is.
+    async fn freshen(&self, _topic: &Topic, _partitions: &[PartitionId]) {}
 
     /// Follows a partition's tail. The sender is gone once the topic is.
     fn watch_tail(

@@ -128,7 +128,7 @@ pub(super) async fn get_topic(
     Pairs(pairs): Pairs,
 ) -> Answer {
     no_query(pairs)?;
-    let view = app.broker.describe_topic(&name)?;
+    let view = app.broker.describe_topic(&name).await?;
     let partitions = view.partitions.iter();
     let description = TopicDescription {
         topic: summary(&view.topic),

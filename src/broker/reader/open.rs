@@ -56,6 +56,8 @@ impl Reader {
                 ReadFrom::Cursor(cursor) => {
                     let Some(positions) = cursor.topics.get(name) else { continue };
                     let topic = same_topic(broker, name, positions)?;
+                    let ids: Vec<_> = positions.partitions.keys().copied().collect();
+                    broker.engine.freshen(&topic, &ids).await;
                     resume_topic(broker, &topic, chosen, positions, &mut lanes)?;
                 }
             }
@@ -141,6 +143,7 @@ async fn start_topic(
         let partitions = topic.config.partitions.0;
         return Err(BrokerError::PartitionNeeded { partitions });
     }
+    broker.engine.freshen(topic, &partitions).await;
     for partition in partitions {
         let (mut lane, view) = Lane::open(broker, topic, partition, chosen.keys.cloned())?;
         lane.start(broker, &view, start).await?;

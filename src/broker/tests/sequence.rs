@@ -119,7 +119,7 @@ async fn run(acts: Vec<Act>) {
             }
             Act::Trim { partition, part } => {
                 let partition = PartitionId(partition);
-                let view = broker.describe_topic(&name("t")).unwrap().partitions;
+                let view = broker.describe_topic(&name("t")).await.unwrap().partitions;
                 let tail = view[partition.index()].1.tail.0;
                 let to = TrimTo::Offset(Offset(tail * part / 100));
                 broker.trim(&name("t"), Some(partition), to).await.unwrap();

@@ -2,9 +2,10 @@
 
 use super::{
     append,
+    catalog::TopicState,
     config::KafkaConfig,
     core::Core,
-    keeper, meters, notes,
+    keeper, marks, meters, notes,
     open::{self, JoinError},
     topics,
 };
@@ -47,6 +48,32 @@ impl KafkaEngine {
         tasks.spawn("kafka keeper", TaskKind::Vital, keeper::run(Arc::clone(&core), truncated));
         meters::show(metrics, &core);
         Ok(Arc::new(KafkaEngine { core, tasks }))
+    }
+
+    /// The cluster does not have a place that should be there: learns what it
+    /// has, and answers the error that is true then.
+    async fn out_of_range(
+        &self,
+        state: &Arc<TopicState>,
+        id: PartitionId,
+        asked: Offset,
+    ) -> Result<EngineError, EngineError> {
+        let looked = Arc::clone(state);
+        let start = self.core.beside(move |core| {
+            let place = [(looked, id)];
+            marks::ask(core.cluster.consumer(), &place, rdkafka::Offset::Beginning)
+        });
+        let start = start.await?.map_err(|e| EngineError::Unavailable(e.to_string()))?;
+        let partition = state.partition(id)?;
+        if let Some(start) = start.first().copied().flatten() {
+            partition.raise_start(start);
+        }
+        let PartitionView { start, tail, .. } = partition.view();
+        if (start..=tail).contains(&asked) {
+            let told = format!("offset {asked} of partition {id} is not there now");
+            return Ok(EngineError::Unavailable(told));
+        }
+        Ok(EngineError::OffsetOutOfRange { asked, start, tail })
     }
 }
 
@@ -128,9 +155,15 @@ impl Engine for KafkaEngine {
         if from == tail {
             return Ok(ReadChunk { batches: vec![], next: tail });
         }
-        let _turn = self.core.history.turn().await?;
-        let read = move |core: &Core| core.history.read(&state, partition, (from, tail), budget);
-        self.core.beside(read).await?
+        let turn = self.core.history.turn().await?;
+        let reading = Arc::clone(&state);
+        let read = move |core: &Core| core.history.read(&reading, partition, (from, tail), budget);
+        let read = self.core.beside(read).await?;
+        drop(turn);
+        if let Err(EngineError::OffsetOutOfRange { .. }) = read {
+            return Err(self.out_of_range(&state, partition, from).await?);
+        }
+        read
     }
 
     fn read_recent(
@@ -158,6 +191,12 @@ impl Engine for KafkaEngine {
         Ok(self.core.catalog.find(topic)?.partition(partition)?.view())
     }
 
+    async fn freshen(&self, topic: &Topic, partitions: &[PartitionId]) {
+        if let Ok(state) = self.core.catalog.find(topic) {
+            self.core.marks.now(&state, partitions.to_vec()).await;
+        }
+    }
+
     fn watch_tail(
         &self,
         topic: &Topic,
@@ -181,13 +220,15 @@ impl Engine for KafkaEngine {
             // Below zero means something else to Kafka.
             let time = rdkafka::Offset::Offset(time.millis().max(0));
             let place = [(Arc::clone(&state), partition)];
-            let found = super::marks::ask(core.cluster.consumer(), &place, time)
+            let found = marks::ask(core.cluster.consumer(), &place, time)
                 .map_err(|e| EngineError::Unavailable(e.to_string()))?;
-            let view = state.partition(partition)?.view();
-            let found = found.first().copied().flatten().unwrap_or(view.tail);
-            Ok(found.clamp(view.start, view.tail))
+            Ok::<_, EngineError>((state, found.first().copied().flatten()))
         });
-        found.await?
+        let (state, found) = found.await??;
+        // What others have written since is not in the view yet.
+        self.core.marks.now(&state, vec![partition]).await;
+        let view = state.partition(partition)?.view();
+        Ok(found.unwrap_or(view.tail).clamp(view.start, view.tail))
     }
 
     async fn trim(

@@ -21,11 +21,12 @@ use std::{
     sync::{
         Arc,
         atomic::Ordering,
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+        mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
+use tokio::sync::oneshot;
 
 /// How long one question to the cluster may take.
 const ASK: Duration = Duration::from_secs(5);
@@ -51,6 +52,8 @@ pub(super) struct Marks {
 enum Ask {
     /// Until the tail is at least there, or the time is up.
     Until(Arc<TopicState>, PartitionId, Offset, Instant),
+    /// Once, for the tails as they are now.
+    Now(Arc<TopicState>, Vec<PartitionId>, oneshot::Sender<()>),
     Stop,
 }
 
@@ -60,6 +63,7 @@ struct Thread {
     truncated: tokio::sync::mpsc::UnboundedSender<Truncated>,
     refresh: Duration,
     waiting: Vec<(Arc<TopicState>, PartitionId, Offset, Instant)>,
+    fresh: Vec<(Arc<TopicState>, Vec<PartitionId>, oneshot::Sender<()>)>,
     strikes: HashMap<(Key, PartitionId), u32>,
     round: u32,
 }
@@ -82,6 +86,7 @@ impl Marks {
             truncated,
             refresh,
             waiting: vec![],
+            fresh: vec![],
             strikes: HashMap::new(),
             round: 0,
         };
@@ -102,6 +107,15 @@ impl Marks {
         let _ = self.asks.send(ask);
     }
 
+    /// Moves tails to where they are now. Leaves them if the cluster is silent.
+    pub(super) async fn now(&self, topic: &Arc<TopicState>, ids: Vec<PartitionId>) {
+        let (done, told) = oneshot::channel();
+        if self.asks.send(Ask::Now(Arc::clone(topic), ids, done)).is_ok() {
+            // That it was not done is seen by what is asked next.
+            let _ = told.await;
+        }
+    }
+
     /// Ends the thread. Blocks.
     pub(super) fn close(&self) {
         let _ = self.asks.send(Ask::Stop);
@@ -117,16 +131,20 @@ impl Thread {
         loop {
             let wait = next_round.saturating_duration_since(Instant::now());
             let wait = if self.waiting.is_empty() { wait } else { wait.min(AGAIN) };
-            match asked.recv_timeout(wait) {
-                Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(Ask::Until(topic, id, to, until)) => self.waiting.push((topic, id, to, until)),
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            while let Ok(ask) = asked.try_recv() {
+            let mut ask = asked.recv_timeout(wait);
+            loop {
                 match ask {
-                    Ask::Stop => return,
-                    Ask::Until(topic, id, to, until) => self.waiting.push((topic, id, to, until)),
+                    Ok(Ask::Until(topic, id, to, until)) => {
+                        self.waiting.push((topic, id, to, until));
+                    }
+                    Ok(Ask::Now(topic, ids, done)) => self.fresh.push((topic, ids, done)),
+                    Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) => break,
                 }
+                ask = asked.try_recv().map_err(|empty| match empty {
+                    TryRecvError::Empty => RecvTimeoutError::Timeout,
+                    TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+                });
             }
             self.drop_seen();
             self.look_for_waiting();
@@ -152,6 +170,10 @@ impl Thread {
         let mut places: Vec<_> =
             self.waiting.iter().map(|(t, id, ..)| (Arc::clone(t), *id)).collect();
         places.retain(|(topic, id)| !followed(topic, *id));
+        let fresh = std::mem::take(&mut self.fresh);
+        for (topic, ids, _) in &fresh {
+            places.extend(ids.iter().map(|id| (Arc::clone(topic), *id)));
+        }
         places.sort_by_key(|(topic, id)| (key(topic), *id));
         places.dedup_by_key(|(topic, id)| (key(topic), *id));
         if places.is_empty() {

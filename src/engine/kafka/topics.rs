@@ -162,6 +162,9 @@ pub(super) async fn trim(
 ) -> Result<Offset, EngineError> {
     let state = core.catalog.find(topic)?;
     let partition = state.partition(id)?;
+    if before > partition.tail() {
+        core.marks.now(&state, vec![id]).await;
+    }
     let view = partition.view();
     if before > view.tail {
         let (start, tail) = (view.start, view.tail);
