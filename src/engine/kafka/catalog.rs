@@ -16,6 +16,11 @@ use std::{
 };
 use tokio::sync::watch;
 
+/// What the library puts into one batch, bytes.
+pub(super) const BATCH_BYTES: u32 = 1_000_000;
+/// What it may be beyond that.
+const BATCH_SLACK: u32 = 10_000;
+
 /// One partition.
 pub(super) struct Partition {
     pub id: PartitionId,
@@ -26,6 +31,9 @@ pub(super) struct Partition {
     /// Held while records are handed to the producer, so that those of an
     /// append stand next to each other.
     pub order: Mutex<()>,
+    /// Held while an append is under way, where the log takes only batches that
+    /// are smaller than those the library makes.
+    pub alone: tokio::sync::Mutex<()>,
     /// Whether the shared reader has it, which then moves the tail.
     pub followed: AtomicBool,
 }
@@ -62,6 +70,8 @@ pub(super) struct TopicState {
     topic: RwLock<Arc<Topic>>,
     pub partitions: Vec<Partition>,
     gone: AtomicBool,
+    /// Whether the log takes only small batches.
+    small_batches: AtomicBool,
 }
 
 impl Partition {
@@ -72,6 +82,7 @@ impl Partition {
             tail: RwLock::new(Some(watch::Sender::new(Offset::ZERO))),
             recent: Mutex::default(),
             order: Mutex::new(()),
+            alone: tokio::sync::Mutex::new(()),
             followed: AtomicBool::new(false),
         }
     }
@@ -160,7 +171,23 @@ impl TopicState {
         let of = |(id, shared)| Partition::new(PartitionId(id), shared);
         let partitions = (0u32..).zip(partitions).map(of).collect();
         let topic = RwLock::new(Arc::new(topic));
-        TopicState { raw, topic, partitions, gone: AtomicBool::new(false) }
+        TopicState {
+            raw,
+            topic,
+            partitions,
+            gone: AtomicBool::new(false),
+            small_batches: AtomicBool::new(false),
+        }
+    }
+
+    /// Another program may have set how large a batch may be.
+    pub(super) fn set_batch_limit(&self, bytes: Option<u32>) {
+        let small = bytes.is_some_and(|bytes| bytes < BATCH_BYTES + BATCH_SLACK);
+        self.small_batches.store(small, Ordering::Release);
+    }
+
+    pub(super) fn takes_small_batches_alone(&self) -> bool {
+        self.small_batches.load(Ordering::Acquire)
     }
 
     pub(super) fn topic(&self) -> Arc<Topic> {

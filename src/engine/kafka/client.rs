@@ -15,7 +15,10 @@ use rdkafka::{
     producer::{BaseProducer, DeliveryResult, ProducerContext},
     types::RDKafkaErrorCode as Code,
 };
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// A consumer of this engine.
 pub(super) type Consumer = BaseConsumer<Link>;
@@ -26,6 +29,19 @@ pub(super) type Producer = BaseProducer<Link>;
 pub(super) const BATCH_OVERHEAD: u32 = 16 << 10;
 /// What a consumer holds ahead of its reader, KiB.
 const PREFETCH_KIB: u32 = 8 << 10;
+
+/// Listens to what a consumer without records has to tell: faults, and lines for
+/// the log, which it would keep otherwise. Blocks for `most`.
+pub(super) fn hear(consumer: &Consumer, most: Duration) {
+    let until = Instant::now() + most;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let told = consumer.poll(left);
+        if told.is_none() && Instant::now() >= until {
+            return;
+        }
+    }
+}
 
 /// What the library's callbacks found last, shared by all clients.
 #[derive(Default)]
@@ -87,7 +103,11 @@ impl ClientContext for Link {
         // was idle too long.
         if code != Code::PartitionEOF {
             tracing::debug!(%error, reason, "the Kafka client");
-            *self.heard.fault.lock() = Some((code, reason.to_owned()));
+            let mut fault = self.heard.fault.lock();
+            // That all are down says nothing of why.
+            if code != Code::AllBrokersDown || fault.is_none() {
+                *fault = Some((code, reason.to_owned()));
+            }
         }
     }
 }
@@ -190,7 +210,7 @@ impl Clients {
             .set("acks", "all")
             .set("message.timeout.ms", self.publish_timeout_ms.to_string())
             .set("message.max.bytes", largest.to_string())
-            .set("batch.size", "1000000")
+            .set("batch.size", super::catalog::BATCH_BYTES.to_string())
             .set("batch.num.messages", "10000")
             // What waits is bounded before it is handed over, so that an append
             // is never cut by a queue that is full.

@@ -32,6 +32,10 @@ use std::{
 pub(super) const CALL: Duration = Duration::from_secs(15);
 /// How long the cluster's description may take.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long what the client has to tell is listened to after a look.
+const HEAR: Duration = Duration::from_millis(1);
+/// And after one that failed.
+const HEAR_FAULTS: Duration = Duration::from_millis(200);
 
 /// The cluster as one of its brokers sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,10 +78,11 @@ impl Cluster {
     pub(super) async fn look_at(&self, raw: Option<String>) -> Result<Seen, EngineError> {
         let looking = Arc::clone(&self.looking);
         let looked = runtime::blocking(move || {
+            let seen = looking.fetch_metadata(raw.as_deref(), LOOK);
             // What the client has to tell is heard here too.
-            looking.poll(Duration::ZERO);
-            let seen = looking.fetch_metadata(raw.as_deref(), LOOK)?;
-            Ok::<Seen, KafkaError>(seen_in(&seen))
+            let most = if seen.is_ok() { HEAR } else { HEAR_FAULTS };
+            super::client::hear(&looking, most);
+            Ok::<Seen, KafkaError>(seen_in(&seen?))
         });
         let looked = looked.await.map_err(|e| EngineError::Unavailable(e.to_string()))?;
         looked.map_err(|e| errors::of(&e, None, When::Before))

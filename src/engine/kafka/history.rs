@@ -37,6 +37,9 @@ const MOST: usize = 4 << 20;
 /// to what it fetched no longer than this.
 const IDLE: Duration = Duration::from_secs(2);
 
+/// How long one that is idle is listened to.
+const HEAR: Duration = Duration::from_millis(1);
+
 /// The pool.
 pub(super) struct History {
     clients: Clients,
@@ -117,6 +120,9 @@ impl History {
         for reader in &mut *self.idle.lock() {
             if reader.place.is_some() && reader.used.elapsed() > IDLE {
                 reader.leave();
+            }
+            if reader.place.is_none() {
+                super::client::hear(&reader.consumer, HEAR);
             }
         }
     }

@@ -84,9 +84,12 @@ async fn sweep(core: &Arc<Core>) {
             tracing::debug!(%error, "expired entries were left");
         }
     }
-    let history = core.beside(|core| core.history.sweep());
-    if history.await.is_err() {
-        tracing::warn!("readers of history were not looked at");
+    let idle = core.beside(|core| {
+        core.history.sweep();
+        core.pool.hear();
+    });
+    if idle.await.is_err() {
+        tracing::warn!("idle clients were not looked at");
     }
 }
 
@@ -241,6 +244,9 @@ async fn add(
         let shared: Vec<Shared> = core.remembered(&topic);
         let state = core.catalog.add(raw, topic, shared);
         topics::hold(&state, &holders);
+        if let Some(found) = found.get(&state.raw) {
+            state.set_batch_limit(found.message_bytes);
+        }
         for (partition, (start, tail)) in state.partitions.iter().zip(parts) {
             partition.raise_start(start);
             partition.show(tail);
@@ -299,6 +305,7 @@ async fn refresh_settings(core: &Arc<Core>) -> Result<(), EngineError> {
         let found = core.cluster.settings(some).await?;
         for state in states.iter().filter(|state| !state.is_gone()) {
             let Some(found) = found.get(&state.raw) else { continue };
+            state.set_batch_limit(found.message_bytes);
             let old = state.topic();
             let holders: Vec<_> = state.partitions.iter().map(|p| p.shared()).collect();
             let holders: Vec<_> = holders

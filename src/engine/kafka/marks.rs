@@ -194,6 +194,7 @@ impl Thread {
 
     /// Looks at those partitions that are read, now and then at all.
     fn look_around(&mut self) {
+        super::client::hear(&self.consumer, Duration::from_millis(1));
         self.round = self.round.wrapping_add(1);
         let all = self.round.is_multiple_of(ALL_EVERY);
         let mut places = vec![];

@@ -20,6 +20,9 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Se
 /// Shared transactional ids: as many requests with keys can be under way.
 pub(super) const SLOTS: usize = 8;
 
+/// How long an idle producer is listened to.
+const HEAR: Duration = Duration::from_millis(1);
+
 /// A shared producer's place; `None` until it is wanted, and after it was lost.
 pub(super) type Slot = AsyncMutex<Option<Producer>>;
 
@@ -93,6 +96,20 @@ impl Pool {
                 Undone::Unknown(error) => Undone::Aborted(error),
                 other => other,
             }),
+        }
+    }
+
+    /// Listens to what idle producers have to tell, for a moment each. Blocks.
+    pub(super) fn hear(&self) {
+        for producer in &self.own.lock().idle {
+            producer.poll(HEAR);
+        }
+        for slot in &self.slots {
+            if let Ok(slot) = slot.try_lock()
+                && let Some(producer) = &*slot
+            {
+                producer.poll(HEAR);
+            }
         }
     }
 

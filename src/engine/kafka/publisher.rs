@@ -77,6 +77,8 @@ impl Publisher {
         appended: Timestamp,
     ) -> Result<Offset, EngineError> {
         let _room = self.room_for(records.body().len()).await?;
+        let alone = topic.takes_small_batches_alone();
+        let _alone = if alone { Some(partition.alone.lock().await) } else { None };
         let (ticket, landing) = Ticket::new(records.count());
         let ticket = Arc::new(ticket);
         {

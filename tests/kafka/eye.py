@@ -1,0 +1,66 @@
+"""An independent eye: another Kafka client, which knows nothing of the gateway."""
+
+import json
+import time
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+
+class Eye:
+    def __init__(self, brokers):
+        self.brokers = brokers
+        self.admin = AdminClient({"bootstrap.servers": brokers})
+
+    def leader(self, topic, partition):
+        return self.admin.list_topics(topic, timeout=20).topics[topic].partitions[partition].leader
+
+    def in_sync(self, topic, seconds=60):
+        """Waits until every partition has all its replicas in sync."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                found = self.admin.list_topics(topic, timeout=20).topics[topic].partitions.values()
+                if found and all(p.leader >= 0 and len(p.isrs) == len(p.replicas) for p in found):
+                    return
+            except KafkaException:
+                pass
+            time.sleep(0.3)
+        raise RuntimeError(f"{topic} is not in sync again after {seconds} s")
+
+    def create(self, topic, partitions, replication=-1, config=None):
+        new = NewTopic(topic, partitions, replication, config=config or {})
+        self.admin.create_topics([new])[topic].result(30)
+
+    def delete(self, topic):
+        self.admin.delete_topics([topic])[topic].result(30)
+
+    def producer(self, **config):
+        return Producer({"bootstrap.servers": self.brokers, **config})
+
+    def read(self, topic, seconds=60):
+        """Everything that is committed: (partition, offset) -> message, in the order of each."""
+        consumer = Consumer({
+            "bootstrap.servers": self.brokers, "group.id": "eye", "enable.auto.commit": False,
+            "isolation.level": "read_committed", "enable.partition.eof": True,
+        })
+        partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+        found, ended = {}, set()
+        deadline = time.monotonic() + seconds
+        while len(ended) < len(partitions):
+            message = consumer.poll(1)
+            if time.monotonic() > deadline:
+                raise RuntimeError("the topic cannot be read to its end")
+            if message is None:
+                continue
+            if message.error():
+                ended.add(message.partition())
+                continue
+            found[message.partition(), message.offset()] = message
+        consumer.close()
+        return found
+
+    def names(self, topic):
+        """As `read`, but the name in each value."""
+        return {place: json.loads(m.value())["name"] for place, m in self.read(topic).items()}

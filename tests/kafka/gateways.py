@@ -1,0 +1,150 @@
+"""Gateways in front of a cluster, what publishes to them, and what follows them."""
+
+import http.client
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "crash"))
+
+from gateway import Client, Gateway, Gone, Refused  # noqa: E402, F401
+
+
+class KafkaGateway(Gateway):
+    """`tidegate serve --engine kafka` on a free port."""
+
+    def __init__(self, binary, brokers, extra=(), env=None):
+        super().__init__(binary, "unused")
+        self.args = [
+            binary, "serve", "--listen", "127.0.0.1:0", "--engine", "kafka",
+            "--kafka-brokers", brokers, "--kafka-publish-timeout", "6s", *extra,
+        ]
+        if env:
+            self.args = ["env", *[f"{name}={value}" for name, value in env.items()], *self.args]
+
+    def fails_to_start(self, seconds=60):
+        """Its exit code and what it said, where it must not come up."""
+        done = subprocess.run(self.args, capture_output=True, text=True, timeout=seconds, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+
+class Load:
+    """Publishers that keep book of what was acknowledged, and of what may have happened."""
+
+    def __init__(self, gateways, topic, threads=4, batch=5):
+        self.gateways, self.topic, self.batch = gateways, topic, batch
+        self.book, self.perhaps, self.refusals = {}, set(), []
+        self.lock, self.ending = threading.Lock(), threading.Event()
+        self.threads = [threading.Thread(target=self.run, args=(n,), daemon=True) for n in range(threads)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, number):
+        count, client, at = 0, None, number
+        while not self.ending.is_set():
+            count += 1
+            names = [f"{number}.{count}.{i}" for i in range(self.batch)]
+            # Three ways of an append: one partition, several, and with a key.
+            records = [{"key": f"k{number}" if count % 3 else name, "value": {"name": name}} for name in names]
+            key = f"{number}.{count}" if count % 5 == 0 else None
+            try:
+                client = client or Client(self.gateways[at % len(self.gateways)].port)
+                places = client.publish(self.topic, records, key=key)
+                with self.lock:
+                    for name, place in zip(names, places):
+                        self.book[name] = (place["partition"], place["offset"])
+            except Refused as refused:
+                with self.lock:
+                    self.refusals.append(refused)
+                    if refused.problem.get("may_have_happened"):
+                        self.perhaps.update(names)
+                time.sleep(0.05)
+            except Gone:
+                with self.lock:
+                    self.perhaps.update(names)
+                client, at = None, at + 1
+                time.sleep(0.05)
+
+    def acknowledged(self):
+        with self.lock:
+            return len(self.book)
+
+    def end(self):
+        self.ending.set()
+        for thread in self.threads:
+            thread.join(60)
+            if thread.is_alive():
+                raise RuntimeError("a publish hangs")
+        return self
+
+
+class Follower:
+    """Server-sent events from the beginning; goes on by its last id, at the next gateway."""
+
+    def __init__(self, gateways, topic):
+        self.gateways, self.topic = gateways, topic
+        self.seen, self.lost, self.id = [], [], None
+        self.reconnects = -1
+        self.ending = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        at = 0
+        while not self.ending.is_set():
+            self.reconnects += 1
+            try:
+                self.stream(self.gateways[at % len(self.gateways)].port)
+            except (OSError, http.client.HTTPException, TypeError):
+                pass
+            at += 1
+            time.sleep(0.1)
+
+    def stream(self, port):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        headers = {"accept": "text/event-stream"}
+        if self.id:
+            headers["last-event-id"] = self.id
+        connection.request("GET", f"/v1/topics/{self.topic}/records?from=earliest&follow=true", headers=headers)
+        answer = connection.getresponse()
+        if answer.status != 200:
+            answer.read()
+            return
+        event, data, id_ = "message", [], None
+        while not self.ending.is_set():
+            line = answer.readline()
+            if not line:
+                return
+            line = line.decode().rstrip("\n")
+            if line:
+                field, _, value = line.partition(":")
+                value = value.removeprefix(" ")
+                if field == "event":
+                    event = value
+                elif field == "data":
+                    data.append(value)
+                elif field == "id":
+                    id_ = value
+                continue
+            self.take(event, "\n".join(data))
+            self.id = id_ or self.id
+            event, data, id_ = "message", [], None
+
+    def take(self, event, data):
+        if event == "records":
+            shared = json.loads(data)
+            self.seen += [(r.get("partition", shared.get("partition")), r["offset"]) for r in shared["records"]]
+        elif event == "lost":
+            self.lost.append(json.loads(data))
+
+    def wait(self, count, seconds=60):
+        deadline = time.monotonic() + seconds
+        while len(self.seen) < count and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def end(self):
+        self.ending.set()
+        return self
