@@ -31,7 +31,7 @@ use std::{
 use tokio::sync::OwnedMutexGuard;
 
 /// How long an answer waits to be visible.
-const VISIBLE: Duration = Duration::from_secs(1);
+const VISIBLE: Duration = Duration::from_secs(2);
 /// How often a request with a key is taken up again after another gateway took
 /// its producer over, or its outcome was not heard.
 const ATTEMPTS: u32 = 10;
@@ -152,7 +152,10 @@ async fn with_key(
         match ran {
             Ok((bases, end)) => {
                 // The next one in this place has to know.
-                core.state.seen(end).await?;
+                if let Err(error) = core.state.seen(end).await {
+                    *producer = None;
+                    return Err(error);
+                }
                 let parts = job.placed(&bases);
                 return Ok(Appended { parts, appended: job.appended, repeated: false });
             }

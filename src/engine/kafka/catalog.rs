@@ -126,6 +126,11 @@ impl Partition {
         self.shared.read().start
     }
 
+    /// The broker that takes its records, if there is one.
+    pub(super) fn leader(&self) -> Option<i32> {
+        self.shared.read().in_sync.first().copied()
+    }
+
     pub(super) fn epoch_of(&self, offset: Offset) -> Epoch {
         self.view().epoch_of(offset)
     }

@@ -95,6 +95,14 @@ fn never_happened(code: Code) -> bool {
     )
 }
 
+/// Whether a topic, or a partition of it, is not there.
+pub(super) fn is_unknown(error: &KafkaError) -> bool {
+    matches!(
+        code_of(error),
+        Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition
+    )
+}
+
 /// Whether somebody else has taken a transactional id over, or the producer is
 /// of no use any more: another one is to be made.
 pub(super) fn is_fenced(error: &KafkaError) -> bool {

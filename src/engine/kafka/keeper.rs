@@ -266,8 +266,11 @@ async fn standing(
     let consumer = Arc::clone(core.cluster.consumer());
     let asked = crate::runtime::blocking(move || {
         let places: Vec<_> = places.iter().map(|(raw, id)| (raw.as_str(), *id)).collect();
-        let starts = marks::ask_raw(&consumer, &places, At::Beginning)?;
-        Ok::<_, rdkafka::error::KafkaError>((starts, marks::ask_raw(&consumer, &places, At::End)?))
+        let starts = marks::ask_raw(&consumer, &places, At::Beginning, marks::ASK)?;
+        Ok::<_, rdkafka::error::KafkaError>((
+            starts,
+            marks::ask_raw(&consumer, &places, At::End, marks::ASK)?,
+        ))
     });
     let fault = |told: String| EngineError::Unavailable(told);
     let (starts, tails) =

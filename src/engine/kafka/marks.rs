@@ -8,6 +8,7 @@
 use super::{
     catalog::TopicState,
     client::{Clients, Consumer},
+    errors,
 };
 use crate::{
     domain::{Offset, PartitionId},
@@ -28,10 +29,18 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// How long one question to the cluster may take.
-const ASK: Duration = Duration::from_secs(5);
+/// How long one question to the cluster may take where somebody waits for it
+/// alone.
+pub(super) const ASK: Duration = Duration::from_secs(5);
+/// How long a broker may take to answer for its partitions: those of others wait
+/// for it.
+const ANSWER: Duration = Duration::from_millis(500);
+/// One that did not is not asked again so soon.
+const SILENT: Duration = Duration::from_millis(400);
 /// How soon the cluster is asked again for what is not visible yet.
 const AGAIN: Duration = Duration::from_millis(2);
+/// How long a followed partition's reader may take to come to where the log ends.
+const SOON: Duration = Duration::from_millis(30);
 /// All partitions are looked at every so many rounds.
 const ALL_EVERY: u32 = 5;
 /// So many looks in a row must agree that records are gone.
@@ -53,7 +62,7 @@ enum Ask {
     /// Until the tail is at least there, or the time is up.
     Until(Arc<TopicState>, PartitionId, Offset, Instant),
     /// Once, for the tails as they are now.
-    Now(Arc<TopicState>, Vec<PartitionId>, oneshot::Sender<()>),
+    Now(Arc<TopicState>, Vec<PartitionId>, oneshot::Sender<Tails>),
     Stop,
 }
 
@@ -63,10 +72,17 @@ struct Thread {
     truncated: tokio::sync::mpsc::UnboundedSender<Truncated>,
     refresh: Duration,
     waiting: Vec<(Arc<TopicState>, PartitionId, Offset, Instant)>,
-    fresh: Vec<(Arc<TopicState>, Vec<PartitionId>, oneshot::Sender<()>)>,
+    fresh: Vec<(Arc<TopicState>, Vec<PartitionId>, oneshot::Sender<Tails>)>,
     strikes: HashMap<(Key, PartitionId), u32>,
+    /// Brokers that did not answer, by when they are asked again.
+    silent: HashMap<i32, Instant>,
     round: u32,
 }
+
+/// Where the partitions of a topic end.
+type Tails = Vec<(PartitionId, Offset)>;
+/// A partition of a topic.
+type Spot = (Arc<TopicState>, PartitionId);
 
 /// Tells topic states apart by where they lie.
 type Key = usize;
@@ -88,6 +104,7 @@ impl Marks {
             waiting: vec![],
             fresh: vec![],
             strikes: HashMap::new(),
+            silent: HashMap::new(),
             round: 0,
         };
         let thread = runtime::thread("kafka-marks", move || thread.run(&asked));
@@ -110,9 +127,23 @@ impl Marks {
     /// Moves tails to where they are now. Leaves them if the cluster is silent.
     pub(super) async fn now(&self, topic: &Arc<TopicState>, ids: Vec<PartitionId>) {
         let (done, told) = oneshot::channel();
-        if self.asks.send(Ask::Now(Arc::clone(topic), ids, done)).is_ok() {
-            // That it was not done is seen by what is asked next.
-            let _ = told.await;
+        if self.asks.send(Ask::Now(Arc::clone(topic), ids, done)).is_err() {
+            return;
+        }
+        let deadline = tokio::time::Instant::now() + SOON;
+        for (id, to) in told.await.unwrap_or_default() {
+            let Ok(partition) = topic.partition(id) else { continue };
+            if partition.tail() >= to {
+                continue;
+            }
+            // The shared reader brings the records as well, so it is let go first.
+            if partition.followed.load(Ordering::Acquire)
+                && let Ok(mut tail) = partition.watch(&topic.topic().name)
+            {
+                let there = tail.wait_for(|tail| *tail >= to);
+                let _in_time = tokio::time::timeout_at(deadline, there).await;
+            }
+            partition.show(to);
         }
     }
 
@@ -179,15 +210,22 @@ impl Thread {
         if places.is_empty() {
             return;
         }
-        match ask(&self.consumer, &places, At::End) {
-            Ok(tails) => {
-                for ((topic, id), tail) in places.iter().zip(tails) {
-                    if let (Ok(partition), Some(tail)) = (topic.partition(*id), tail) {
-                        partition.show(tail);
-                    }
-                }
+        let tails: HashMap<_, _> = self
+            .ask_leaders(places, At::End)
+            .into_iter()
+            .filter_map(|((topic, id), tail)| Some(((key(&topic), id), (topic, tail?))))
+            .collect();
+        for (topic, ids, done) in fresh {
+            let tail = |id: &PartitionId| Some((*id, tails.get(&(key(&topic), *id))?.1));
+            // Who asked may have gone.
+            let _ = done.send(ids.iter().filter_map(tail).collect());
+        }
+        for ((_, id), (topic, tail)) in &tails {
+            if let Ok(partition) = topic.partition(*id)
+                && !partition.followed.load(Ordering::Acquire)
+            {
+                partition.show(*tail);
             }
-            Err(error) => tracing::debug!(%error, "tails cannot be seen now"),
         }
         self.drop_seen();
     }
@@ -205,28 +243,70 @@ impl Thread {
                 }
             }
         }
-        if places.is_empty() {
-            return;
-        }
         // The start first: it is never beyond a tail that is seen later.
-        let seen = ask(&self.consumer, &places, At::Beginning)
-            .and_then(|starts| Ok((starts, ask(&self.consumer, &places, At::End)?)));
-        match seen {
-            Ok((starts, tails)) => {
-                for ((place, start), tail) in places.iter().zip(starts).zip(tails) {
-                    self.take_in(place, start, tail);
-                }
-            }
-            Err(error) => tracing::debug!(%error, "partitions cannot be seen now"),
+        let starts = self.ask_leaders(places, At::Beginning);
+        let starts = starts.into_iter().filter_map(|(spot, start)| Some((spot, start?)));
+        let starts: HashMap<_, _> =
+            starts.map(|(spot, start)| ((key(&spot.0), spot.1), (spot, start))).collect();
+        let places = starts.values().map(|(spot, _)| spot.clone()).collect();
+        for (spot, tail) in self.ask_leaders(places, At::End) {
+            let start = starts.get(&(key(&spot.0), spot.1)).map(|(_, start)| *start);
+            self.take_in(&spot, start, tail);
         }
     }
 
-    fn take_in(
-        &mut self,
-        (topic, id): &(Arc<TopicState>, PartitionId),
-        start: Option<Offset>,
-        tail: Option<Offset>,
-    ) {
+    /// Asks each leader for the marks of its own, so that one that is gone holds
+    /// up no other for long.
+    fn ask_leaders(&mut self, places: Vec<Spot>, mark: At) -> Vec<(Spot, Option<Offset>)> {
+        let now = Instant::now();
+        self.silent.retain(|_, until| *until > now);
+        let mut by_leader: HashMap<i32, Vec<Spot>> = HashMap::new();
+        for (topic, id) in places {
+            let leader = topic.partition(id).ok().and_then(|p| p.leader());
+            if let Some(leader) = leader.filter(|leader| !self.silent.contains_key(leader)) {
+                by_leader.entry(leader).or_default().push((topic, id));
+            }
+        }
+        let mut found = vec![];
+        for (leader, places) in by_leader {
+            match self.ask_one(&places, mark) {
+                Ok(marks) => found.extend(places.into_iter().zip(marks)),
+                Err(error) => {
+                    tracing::debug!(%error, leader, "a broker does not tell of its partitions");
+                    self.learn_leaders(&places);
+                    self.silent.insert(leader, now + SILENT);
+                }
+            }
+        }
+        found
+    }
+
+    /// The client may still hold who led a topic before it was made anew, or before
+    /// its leader went.
+    fn learn_leaders(&self, places: &[Spot]) {
+        let Some((topic, _)) = places.first() else { return };
+        if let Err(error) = self.consumer.fetch_metadata(Some(&topic.raw), ANSWER) {
+            tracing::debug!(%error, topic = topic.raw, "nobody tells who leads it");
+        }
+    }
+
+    /// Asks one broker; topic by topic, if one of them is not there any more.
+    fn ask_one(&self, places: &[Spot], mark: At) -> Result<Vec<Option<Offset>>, KafkaError> {
+        let raw: Vec<_> = places.iter().map(|(topic, id)| (topic.raw.as_str(), *id)).collect();
+        match ask_raw(&self.consumer, &raw, mark, ANSWER) {
+            Err(error) if errors::is_unknown(&error) => {
+                let mut marks = Vec::with_capacity(raw.len());
+                for topic in raw.chunk_by(|a, b| a.0 == b.0) {
+                    let told = ask_raw(&self.consumer, topic, mark, ANSWER);
+                    marks.extend(told.unwrap_or_else(|_| vec![None; topic.len()]));
+                }
+                Ok(marks)
+            }
+            told => told,
+        }
+    }
+
+    fn take_in(&mut self, (topic, id): &Spot, start: Option<Offset>, tail: Option<Offset>) {
         let (Ok(partition), Some(start), Some(tail)) = (topic.partition(*id), start, tail) else {
             return;
         };
@@ -263,7 +343,7 @@ pub(super) fn ask(
     mark: At,
 ) -> Result<Vec<Option<Offset>>, KafkaError> {
     let places: Vec<_> = places.iter().map(|(topic, id)| (topic.raw.as_str(), *id)).collect();
-    ask_raw(consumer, &places, mark)
+    ask_raw(consumer, &places, mark, ASK)
 }
 
 /// As [`ask`], by the topics' names in the cluster.
@@ -271,12 +351,13 @@ pub(super) fn ask_raw(
     consumer: &Consumer,
     places: &[(&str, PartitionId)],
     mark: At,
+    most: Duration,
 ) -> Result<Vec<Option<Offset>>, KafkaError> {
     let mut list = TopicPartitionList::with_capacity(places.len());
     for (raw, id) in places {
         list.add_partition_offset(raw, i32::try_from(id.0).unwrap_or(i32::MAX), mark)?;
     }
-    let answer = consumer.offsets_for_times(list, ASK)?;
+    let answer = consumer.offsets_for_times(list, most)?;
     let mut found: HashMap<(String, i32), Offset> = HashMap::with_capacity(places.len());
     for element in answer.elements() {
         if let (Ok(()), At::Offset(offset)) = (element.error(), element.offset()) {
