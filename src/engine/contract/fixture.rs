@@ -249,3 +249,20 @@ impl<H: Harness> Log<H> {
         soon("the tail", tail.wait_for(|tail| *tail >= to)).await.unwrap();
     }
 }
+
+/// The values of a partition from its start to its tail, as texts: for engines
+/// that are not in a [`Log`].
+#[cfg(feature = "kafka")]
+pub async fn read_values(engine: &impl Engine, topic: &Topic, id: PartitionId) -> Vec<String> {
+    let view = engine.partition(topic, id).unwrap();
+    let (mut from, mut said) = (view.start, vec![]);
+    while from < view.tail {
+        let chunk = soon("a read", engine.read(topic, id, from, ALL)).await.unwrap();
+        assert!(chunk.next > from, "a read before the tail must make progress");
+        for record in chunk.batches.iter().flat_map(|batch| batch.iter()) {
+            said.push(String::from_utf8_lossy(record.unwrap().1.value).into_owned());
+        }
+        from = chunk.next;
+    }
+    said
+}

@@ -28,7 +28,9 @@ pub mod time;
 pub mod topics;
 pub mod visibility;
 
+#[cfg(feature = "kafka")]
+pub use fixture::read_values;
 pub use fixture::{Harness, Log};
-pub use records::{Plain, Seen};
+pub use records::{Plain, Seen, pack};
 pub(crate) use suite::contract_suite;
 pub use test_time::TestTime;

@@ -3,5 +3,6 @@
 
 mod contract;
 mod home;
+mod others;
 
 pub(super) use home::OnCluster;
