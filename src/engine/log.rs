@@ -68,7 +68,9 @@ pub struct AppendedPart {
 /// Where an append went, part by part in the order of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// As many as the request had.
+    /// As many as the request had. Where others write to the same partition, an
+    /// append to one partition alone may be answered in several pieces, in the
+    /// order of its records.
     pub parts: Vec<AppendedPart>,
     /// The time of appending.
     pub appended: Timestamp,

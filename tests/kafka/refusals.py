@@ -1,7 +1,10 @@
 """Bad input, wrong credentials, and the ways into the cluster: each its answer, and no hang."""
 
+import shutil
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from eye import Eye
 from gateways import KafkaGateway, Refused
@@ -52,7 +55,7 @@ def wrong_password(cluster, binary):
 def logs_in(cluster, binary):
     """Every way of TLS and SASL, for real."""
     sasl, ca = cluster.told["sasl"], cluster.told["tls"]["ca"]
-    secret = cluster.folder / "password"
+    secret = Path(tempfile.mkdtemp(prefix="tidegate-secret-")) / "password"
     secret.write_text(sasl["password"] + "\n")
     tls = ["--kafka-tls", "--kafka-tls-ca", ca]
     user = ["--kafka-sasl-username", sasl["username"]]
@@ -75,6 +78,7 @@ def logs_in(cluster, binary):
             need(len(page["records"]) == 4, f"{listener}: {page}")
         finally:
             gateway.kill()
+    shutil.rmtree(secret.parent)
     return f"{len(ways)} ways"
 
 

@@ -17,6 +17,7 @@ use super::{
     naming,
     notes::{self, KeyNote},
     pool::SLOTS,
+    ticket::Run,
     transactions::{self, Noted, Undone, Work},
 };
 use crate::{
@@ -90,13 +91,18 @@ fn leaders(job: &Job) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// To one partition.
 async fn plain(core: &Core, job: &Job) -> Result<Appended, EngineError> {
-    let mut bases = vec![];
+    let mut parts = vec![];
     for (id, records) in &job.parts {
         let partition = job.topic.partition(*id)?;
-        bases.push(core.publisher.append(&job.topic, partition, records, job.appended).await?);
+        let runs = core.publisher.append(&job.topic, partition, records, job.appended).await?;
+        parts.extend(runs.into_iter().map(|Run { base, count }| {
+            let epoch = partition.epoch_of(base);
+            AppendedPart { partition: *id, base, count, epoch }
+        }));
     }
-    Ok(Appended { parts: job.placed(&bases), appended: job.appended, repeated: false })
+    Ok(Appended { parts, appended: job.appended, repeated: false })
 }
 
 /// All partitions or none.
@@ -105,7 +111,15 @@ async fn whole(core: &Arc<Core>, job: Job) -> Result<Appended, EngineError> {
     let done = core.beside(move |core| {
         let _turn = turn;
         let producer = core.pool.take(core.config.publish_timeout)?;
-        let done = transactions::run(&producer, Some(&job.work()), |_| None, core.deadline());
+        let deadline = core.deadline();
+        let again = || transactions::run(&producer, Some(&job.work()), |_| None, deadline);
+        let mut done = again();
+        for _ in 1..ATTEMPTS {
+            if !done.as_ref().is_err_and(Undone::is_scattered) {
+                break;
+            }
+            done = again();
+        }
         if matches!(done, Ok(_) | Err(Undone::Aborted(_))) {
             core.pool.give_back(producer);
         }
@@ -159,6 +173,7 @@ async fn with_key(
                 let parts = job.placed(&bases);
                 return Ok(Appended { parts, appended: job.appended, repeated: false });
             }
+            Err(undone) if undone.is_scattered() => last = undone.told(),
             Err(Undone::Aborted(error)) => return Err(error),
             Err(Undone::Fenced) => *producer = None,
             Err(Undone::Unknown(error)) => {

@@ -198,7 +198,8 @@ impl Clients {
             .set("transaction.timeout.ms", timeout_ms.to_string())
             // Within the transaction's own time, as the library demands.
             .set("message.timeout.ms", timeout_ms.to_string())
-            .set("linger.ms", "0");
+            // Long enough that what is handed over together is one batch.
+            .set("linger.ms", "3");
         made(config.create_with_context(self.link.clone()))
     }
 

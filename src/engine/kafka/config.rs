@@ -91,7 +91,7 @@ impl Default for KafkaConfig {
             start_timeout: Duration::from_secs(30),
             refresh: Duration::from_secs(1),
             readers: 4,
-            transactions: 4,
+            transactions: 8,
             queue_bytes: 64 << 20,
             idempotency_max: 500_000,
             table_max: 100_000,

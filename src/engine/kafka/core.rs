@@ -160,11 +160,11 @@ impl Core {
     }
 
     async fn note_one(&self, notes: Vec<Note>) -> Result<Offset, EngineError> {
-        let count = notes.len() as u64;
         let noted = Noted { raw: self.state.raw.clone(), notes };
         let landing = transactions::send_notes(&self.publisher.producer(), &noted);
         let landing = landing.await.unwrap_or(Err(Fall::UNHEARD));
-        Ok(landing.map_err(|fall| fall.told(None))?.plus(count))
+        let runs = landing.map_err(|fall| fall.told(None))?;
+        Ok(runs.last().map_or(Offset::ZERO, |run| run.base.plus(run.count.into())))
     }
 
     async fn note_all(self: &Arc<Core>, notes: Vec<Note>) -> Result<Offset, EngineError> {

@@ -14,7 +14,7 @@ use super::{
 use crate::engine::EngineError;
 use parking_lot::Mutex;
 use rdkafka::producer::Producer as _;
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 /// Shared transactional ids: as many requests with keys can be under way.
@@ -39,7 +39,9 @@ pub(super) struct Pool {
 }
 
 struct Own {
-    idle: Vec<Producer>,
+    /// The one that rested longest is taken first: the cluster may still be
+    /// finishing the last transaction of one that was just used.
+    idle: VecDeque<Producer>,
     made: u64,
 }
 
@@ -49,7 +51,7 @@ impl Pool {
             clients: clients.clone(),
             gateway: format!("{family}-{gateway:016x}"),
             family: family.to_owned(),
-            own: Mutex::new(Own { idle: vec![], made: 0 }),
+            own: Mutex::new(Own { idle: VecDeque::new(), made: 0 }),
             turns: Arc::new(Semaphore::new(most.max(1))),
             slots: (0..SLOTS).map(|_| Arc::default()).collect(),
         }
@@ -64,7 +66,7 @@ impl Pool {
     pub(super) fn take(&self, most: Duration) -> Result<Producer, Undone> {
         let id = {
             let mut own = self.own.lock();
-            if let Some(idle) = own.idle.pop() {
+            if let Some(idle) = own.idle.pop_front() {
                 return Ok(idle);
             }
             own.made += 1;
@@ -75,7 +77,7 @@ impl Pool {
 
     /// Gives one back that is still of use.
     pub(super) fn give_back(&self, producer: Producer) {
-        self.own.lock().idle.push(producer);
+        self.own.lock().idle.push_back(producer);
     }
 
     /// The place of the shared producer of `slot`.

@@ -4,17 +4,18 @@
 //! The records of an append to one partition are handed over together, so they
 //! stand next to each other, and the library sends them in that order. As a
 //! rule they are one batch of the log, which is there as a whole or not at all;
-//! the library may cut it where its own batches end.
+//! the library may cut it where its own batches end. Then those of another
+//! gateway may come between, and the answer tells where the pieces are.
 
 use super::{
     catalog::{Partition, TopicState},
     client::{Clients, Producer},
     errors::{self, When},
     records,
-    ticket::{Fall, Landing, Ticket},
+    ticket::{Fall, Landing, Run, Ticket},
 };
 use crate::{
-    domain::{Offset, PackedRecords, Timestamp},
+    domain::{PackedRecords, Timestamp},
     engine::EngineError,
     runtime,
 };
@@ -75,7 +76,7 @@ impl Publisher {
         partition: &Partition,
         records: &PackedRecords,
         appended: Timestamp,
-    ) -> Result<Offset, EngineError> {
+    ) -> Result<Vec<Run>, EngineError> {
         let _room = self.room_for(records.body().len()).await?;
         let alone = topic.takes_small_batches_alone();
         let _alone = if alone { Some(partition.alone.lock().await) } else { None };

@@ -6,8 +6,16 @@ use parking_lot::Mutex;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use tokio::sync::oneshot;
 
-/// What became of a part.
-pub(super) type Landing = Result<Offset, Fall>;
+/// Records that stand next to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub base: Offset,
+    pub count: u32,
+}
+
+/// What became of a part: one run as a rule. Where its records did not fit one
+/// batch of the log, those of others may stand between.
+pub(super) type Landing = Result<Vec<Run>, Fall>;
 
 /// Not all records of a part got there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +31,7 @@ pub(super) struct Ticket(Mutex<State>);
 
 struct State {
     left: u32,
-    count: u32,
-    first: i64,
-    last: i64,
+    offsets: Vec<i64>,
     failed: Option<Code>,
     answer: Option<oneshot::Sender<Landing>>,
 }
@@ -35,16 +41,15 @@ impl Ticket {
     pub(super) fn new(count: u32) -> (Ticket, oneshot::Receiver<Landing>) {
         let (answer, landing) = oneshot::channel();
         let answer = Some(answer);
-        let (first, last) = (i64::MAX, i64::MIN);
-        let state = State { left: count, count, first, last, failed: None, answer };
+        let offsets = Vec::with_capacity(count as usize);
+        let state = State { left: count, offsets, failed: None, answer };
         (Ticket(Mutex::new(state)), landing)
     }
 
     /// One record is in the log.
     pub(super) fn landed(&self, offset: i64) {
         let mut state = self.0.lock();
-        state.first = state.first.min(offset);
-        state.last = state.last.max(offset);
+        state.offsets.push(offset);
         state.count_down(1);
     }
 
@@ -68,22 +73,24 @@ impl State {
             && let Some(answer) = self.answer.take()
         {
             // Nobody may wait any more.
-            let _ = answer.send(self.landing());
+            let landing = self.landing();
+            let _ = answer.send(landing);
         }
     }
 
-    fn landing(&self) -> Landing {
-        let some_landed = self.last >= self.first;
+    fn landing(&mut self) -> Landing {
         if let Some(code) = self.failed {
-            return Err(Fall { code, some_landed });
+            return Err(Fall { code, some_landed: !self.offsets.is_empty() });
         }
-        let base = u64::try_from(self.first).map(Offset);
-        let together = self.last - self.first + 1 == i64::from(self.count);
-        match base {
-            Ok(base) if together => Ok(base),
-            // They are there, but not where the answer could say.
-            Ok(_) | Err(_) => Err(Fall { code: Code::OutOfOrderSequenceNumber, some_landed }),
-        }
+        // The library keeps the order of a partition, so theirs is that of the
+        // records.
+        self.offsets.sort_unstable();
+        let runs = self.offsets.chunk_by(|a, b| a + 1 == *b);
+        let run = |run: &[i64]| Run {
+            base: Offset(run.first().map_or(0, |base| u64::try_from(*base).unwrap_or(0))),
+            count: u32::try_from(run.len()).unwrap_or(u32::MAX),
+        };
+        Ok(runs.map(run).collect())
     }
 }
 
@@ -102,10 +109,14 @@ mod tests {
         landing.try_recv().ok()
     }
 
+    fn run(base: u64, count: u32) -> Run {
+        Run { base: Offset(base), count }
+    }
+
     #[test]
     fn all_reports_are_waited_for_and_the_least_offset_is_the_base() {
         assert_eq!(told(3, &[Ok(8), Ok(7)]), None);
-        assert_eq!(told(3, &[Ok(8), Ok(7), Ok(9)]), Some(Ok(Offset(7))));
+        assert_eq!(told(3, &[Ok(8), Ok(7), Ok(9)]), Some(Ok(vec![run(7, 3)])));
     }
 
     #[test]
@@ -117,7 +128,8 @@ mod tests {
     }
 
     #[test]
-    fn offsets_that_are_not_consecutive_are_no_answer() {
-        assert!(matches!(told(2, &[Ok(1), Ok(3)]), Some(Err(Fall { some_landed: true, .. }))));
+    fn records_that_others_stand_between_are_told_in_runs() {
+        let landed = [Ok(1), Ok(2), Ok(5)];
+        assert_eq!(told(3, &landed), Some(Ok(vec![run(1, 2), run(5, 1)])));
     }
 }

@@ -8,7 +8,7 @@ use super::{
     errors::{self, When},
     notes::Note,
     records,
-    ticket::{Landing, Ticket},
+    ticket::{Landing, Run, Ticket},
 };
 use crate::{
     domain::{Offset, PackedRecords, PartitionId, Timestamp, TopicName},
@@ -32,6 +32,10 @@ const LEAST: Duration = Duration::from_secs(1);
 /// How long reports are waited for in one go.
 const POLL: Duration = Duration::from_millis(1);
 
+/// The records of a partition were not written together: another's came between
+/// two batches. Such a transaction is undone, and tried again.
+const SCATTERED: &str = "the records of a partition were not written next to each other";
+
 /// Records of one topic, and what is noted with them.
 pub(super) struct Work<'a> {
     pub topic: &'a TopicState,
@@ -54,6 +58,13 @@ pub(super) enum Undone {
     Aborted(EngineError),
     /// Perhaps it did. The producer is of no use any more.
     Unknown(EngineError),
+}
+
+impl Undone {
+    /// Whether the same may go better at once.
+    pub(super) fn is_scattered(&self) -> bool {
+        matches!(self, Undone::Aborted(EngineError::Unavailable(told)) if told == SCATTERED)
+    }
 }
 
 /// One transaction: the records, then what `note` makes of where they went.
@@ -93,13 +104,16 @@ fn write(
     }
     let mut bases = Vec::with_capacity(landings.len());
     for landing in landings {
-        bases.push(wait(producer, landing, deadline, topic)?);
+        match wait(producer, landing, deadline, topic)?.as_slice() {
+            [run] => bases.push(run.base),
+            _ => return Err(EngineError::Unavailable(SCATTERED.to_owned())),
+        }
     }
     let Some(noted) = note(&bases) else { return Ok((bases, None)) };
-    let count = u32::try_from(noted.notes.len()).unwrap_or(u32::MAX);
     let landing = send_notes(producer, &noted);
-    let base = wait(producer, landing, deadline, topic)?;
-    Ok((bases, Some(base.plus(count.into()))))
+    let runs = wait(producer, landing, deadline, topic)?;
+    let end = runs.last().map(|run| run.base.plus(run.count.into()));
+    Ok((bases, end))
 }
 
 /// Hands notes over, next to each other.
@@ -128,7 +142,7 @@ fn wait(
     mut landing: oneshot::Receiver<Landing>,
     deadline: Instant,
     topic: Option<&TopicName>,
-) -> Result<Offset, EngineError> {
+) -> Result<Vec<Run>, EngineError> {
     loop {
         match landing.try_recv() {
             Ok(landing) => {
