@@ -109,7 +109,10 @@ impl Broker {
     pub async fn describe_topic(&self, name: &TopicName) -> Result<TopicView, BrokerError> {
         let topic = self.engine.topic(name)?;
         let ids: Vec<_> = topic.config.partitions.ids().collect();
-        self.engine.freshen(&topic, &ids).await;
+        if let Err(error) = self.engine.freshen(&topic, &ids).await {
+            // What was known last is still of use to who looks.
+            tracing::debug!(%error, topic = %name, "described as it was last seen");
+        }
         let view = |p| Ok((p, self.engine.partition(&topic, p)?));
         let partitions = topic.config.partitions.ids().map(view).collect::<Result<_, _>>();
         Ok(TopicView { partitions: partitions.map_err(BrokerError::Engine)?, topic })

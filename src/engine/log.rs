@@ -233,8 +233,15 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Brings what `partition` answers up to date where others write as well:
     /// what was visible anywhere when this was called is in the view when it
-    /// answers. An engine that cannot tell now leaves the view as it is.
-    async fn freshen(&self, _topic: &Topic, _partitions: &[PartitionId]) {}
+    /// answers. `Unavailable` if it cannot be told of one of them now, whose view
+    /// is left as it is; the others are brought up to date all the same.
+    async fn freshen(
+        &self,
+        _topic: &Topic,
+        _partitions: &[PartitionId],
+    ) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// Follows a partition's tail. The sender is gone once the topic is.
     fn watch_tail(

@@ -37,6 +37,8 @@ class Load:
     def __init__(self, gateways, topic, threads=4, batch=5):
         self.gateways, self.topic, self.batch = gateways, topic, batch
         self.book, self.perhaps, self.refusals = {}, set(), []
+        # What belongs together: all of it or nothing is in the log.
+        self.wholes, self.repeats = [], 0
         self.lock, self.ending = threading.Lock(), threading.Event()
         self.threads = [threading.Thread(target=self.run, args=(n,), daemon=True) for n in range(threads)]
         for thread in self.threads:
@@ -50,23 +52,31 @@ class Load:
             # Three ways of an append: one partition, several, and with a key.
             records = [{"key": f"k{number}" if count % 3 else name, "value": {"name": name}} for name in names]
             key = f"{number}.{count}" if count % 5 == 0 else None
-            try:
-                client = client or Client(self.gateways[at % len(self.gateways)].port)
-                places = client.publish(self.topic, records, key=key)
-                with self.lock:
-                    for name, place in zip(names, places):
-                        self.book[name] = (place["partition"], place["offset"])
-            except Refused as refused:
-                with self.lock:
-                    self.refusals.append(refused)
-                    if refused.problem.get("may_have_happened"):
+            if key or count % 3 == 0:
+                self.wholes.append(names)
+            # What has a key is sent until it is answered for certain, as a careful client does.
+            for attempt in range(60 if key else 1):
+                try:
+                    client = client or Client(self.gateways[at % len(self.gateways)].port)
+                    places = client.publish(self.topic, records, key=key)
+                    with self.lock:
+                        self.repeats += attempt > 0
+                        for name, place in zip(names, places):
+                            self.book[name] = (place["partition"], place["offset"])
+                    break
+                except Refused as refused:
+                    with self.lock:
+                        self.refusals.append(refused)
+                        if refused.problem.get("may_have_happened"):
+                            self.perhaps.update(names)
+                    time.sleep(0.05)
+                except Gone:
+                    with self.lock:
                         self.perhaps.update(names)
-                time.sleep(0.05)
-            except Gone:
-                with self.lock:
-                    self.perhaps.update(names)
-                client, at = None, at + 1
-                time.sleep(0.05)
+                    client, at = None, at + 1
+                    time.sleep(0.05)
+                if self.ending.is_set():
+                    break
 
     def acknowledged(self):
         with self.lock:
@@ -87,6 +97,8 @@ class Follower:
     def __init__(self, gateways, topic):
         self.gateways, self.topic = gateways, topic
         self.seen, self.lost, self.id = [], [], None
+        # Answers that a reader with a good cursor must not get.
+        self.wrong = []
         self.reconnects = -1
         self.ending = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -111,7 +123,10 @@ class Follower:
         connection.request("GET", f"/v1/topics/{self.topic}/records?from=earliest&follow=true", headers=headers)
         answer = connection.getresponse()
         if answer.status != 200:
-            answer.read()
+            said = answer.read().decode()
+            # A second gateway may not have learnt of the topic yet.
+            if answer.status != 503 and (self.id or answer.status != 404):
+                self.wrong.append(f"{answer.status} {said}")
             return
         event, data, id_ = "message", [], None
         while not self.ending.is_set():

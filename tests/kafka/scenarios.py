@@ -57,6 +57,9 @@ class World:
             times[name] = times.get(name, 0) + 1
         twice = [name for name, count in times.items() if count > 1]
         need(not twice, f"stored more than once: {twice[:5]}")
+        stored = times.keys()
+        torn = [names for names in load.wholes if 0 < len(stored & set(names)) < len(names)]
+        need(not torn, f"in the log in part: {torn[:2]}")
         known = load.book.keys() | load.perhaps
         strange = [name for name in times if name not in known]
         need(not strange, f"refused for certain, and there all the same: {strange[:5]}")
@@ -64,6 +67,7 @@ class World:
             follower.wait(len(there))
             follower.end()
             need(not follower.lost, f"a follower was told of a loss: {follower.lost}")
+            need(not follower.wrong, f"a follower was refused: {follower.wrong[:2]}")
             for partition in range(TOPIC["partitions"]):
                 seen = [offset for p, offset in follower.seen if p == partition]
                 told = sorted(offset for p, offset in there if p == partition)
@@ -71,7 +75,7 @@ class World:
                      f"{differing(seen, told)}")
         reconnects = sum(f.reconnects for f in self.followers)
         return (f"{len(load.book)} records acknowledged, {len(load.refusals)} refusals, "
-                f"{len(load.perhaps)} of unknown outcome, {reconnects} reconnects")
+                f"{len(load.perhaps)} of unknown outcome, {load.repeats} keys sent again, {reconnects} reconnects")
 
     def close(self):
         self.load.ending.set()
@@ -136,6 +140,15 @@ def gateway_killed(world):
     world.goes_on()
 
 
+def lone_gateway_killed(world):
+    """Killed in the middle of whatever it does, and there again at once, three times."""
+    for _ in range(3):
+        world.goes_on()
+        world.gateways[0].kill()
+        world.gateways[0].start(45)
+    world.goes_on()
+
+
 def rolling_restart(world):
     world.goes_on()
     for node in (1, 2, 3):
@@ -149,6 +162,7 @@ SURVIVES = [
     ("a broker paused and resumed", broker_paused, 1),
     ("two of three down", two_of_three_down, 1),
     ("a gateway killed with followers", gateway_killed, 2),
+    ("a lone gateway killed and started again", lone_gateway_killed, 1),
     ("rolling restart of all brokers", rolling_restart, 2),
 ]
 

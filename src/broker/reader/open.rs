@@ -57,8 +57,8 @@ impl Reader {
                     let Some(positions) = cursor.topics.get(name) else { continue };
                     let topic = same_topic(broker, name, positions)?;
                     let ids: Vec<_> = positions.partitions.keys().copied().collect();
-                    broker.engine.freshen(&topic, &ids).await;
-                    resume_topic(broker, &topic, chosen, positions, &mut lanes)?;
+                    let fresh = broker.engine.freshen(&topic, &ids).await;
+                    resume_topic(broker, &topic, chosen, (positions, fresh), &mut lanes)?;
                 }
             }
         }
@@ -143,7 +143,11 @@ async fn start_topic(
         let partitions = topic.config.partitions.0;
         return Err(BrokerError::PartitionNeeded { partitions });
     }
-    broker.engine.freshen(topic, &partitions).await;
+    let fresh = broker.engine.freshen(topic, &partitions).await;
+    if !matches!(start, StartAt::Earliest) {
+        // Where the newest are is not known without that.
+        fresh?;
+    }
     for partition in partitions {
         let (mut lane, view) = Lane::open(broker, topic, partition, chosen.keys.cloned())?;
         lane.start(broker, &view, start).await?;
@@ -156,7 +160,7 @@ fn resume_topic(
     broker: &Broker,
     topic: &Arc<Topic>,
     chosen: Chosen<'_>,
-    positions: &TopicPositions,
+    (positions, fresh): (&TopicPositions, Result<(), EngineError>),
     lanes: &mut Vec<Lane>,
 ) -> Result<(), BrokerError> {
     let name = &topic.name;
@@ -178,6 +182,8 @@ fn resume_topic(
         }
         let (mut lane, view) = Lane::open(broker, topic, *partition, chosen.keys.cloned())?;
         if !lane.resume(&view, *position) {
+            // What may be old does not say that it was never written.
+            fresh?;
             let next = position.next;
             return foreign(format!(
                 "offset {next} was never written in partition {partition} of topic '{name}'"

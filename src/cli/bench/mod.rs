@@ -6,6 +6,7 @@
 
 mod api;
 mod data;
+mod drive;
 mod error;
 mod fill;
 mod live;
@@ -102,6 +103,8 @@ enum What {
     Live(live::Live),
     /// Runs a floor server alone, until interrupted.
     Floor(FloorArgs),
+    /// Sends a load to a server that stands already, and prints its rate and latencies as JSON.
+    Drive(drive::DriveArgs),
 }
 
 #[derive(Debug, Args)]
@@ -227,6 +230,10 @@ pub async fn run(args: BenchArgs) -> Result<(), BenchError> {
     if let What::Floor(floor) = what {
         return run_floor(&floor).await;
     }
+    if let What::Drive(args) = &what {
+        println!("{}", drive::run(args, &options).await?);
+        return Ok(());
+    }
     let json = options.json;
     let report = on_a_thread_of_its_own(what, options).await?;
     if json {
@@ -291,7 +298,7 @@ async fn measure_all(what: &What, options: &Options) -> Result<Report, BenchErro
         }
         What::Live(live) => live::measure(&setup, live).await?,
         // Handled before a work directory is made.
-        What::Floor(_) => Vec::new(),
+        What::Floor(_) | What::Drive(_) => Vec::new(),
     };
     Ok(Report { rounds: setup.rounds, seconds: options.seconds, processors, tables })
 }

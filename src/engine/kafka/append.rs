@@ -17,6 +17,7 @@ use super::{
     naming,
     notes::{self, KeyNote},
     pool::SLOTS,
+    publisher::discard,
     ticket::Run,
     transactions::{self, Noted, Undone, Work},
 };
@@ -167,7 +168,7 @@ async fn with_key(
             Ok((bases, end)) => {
                 // The next one in this place has to know.
                 if let Err(error) = core.state.seen(end).await {
-                    *producer = None;
+                    discard(producer.take()).await;
                     return Err(error);
                 }
                 let parts = job.placed(&bases);
@@ -175,10 +176,10 @@ async fn with_key(
             }
             Err(undone) if undone.is_scattered() => last = undone.told(),
             Err(Undone::Aborted(error)) => return Err(error),
-            Err(Undone::Fenced) => *producer = None,
+            Err(Undone::Fenced) => discard(producer.take()).await,
             Err(Undone::Unknown(error)) => {
                 // Whoever takes the place next learns what became of it.
-                *producer = None;
+                discard(producer.take()).await;
                 (unheard, last) = (true, error);
             }
         }
@@ -203,8 +204,9 @@ async fn take_over(
 ) -> Result<(), EngineError> {
     let taken = core.beside(move |core| core.pool.take_over(slot, core.config.publish_timeout));
     let taken = taken.await?.map_err(Undone::told)?;
-    // What others committed under it is known once this was read.
-    core.barrier().await?;
+    // What others committed under it is known once this was read. Of the request
+    // itself nothing was sent yet.
+    core.barrier().await.map_err(|error| EngineError::Unavailable(error.to_string()))?;
     **place = Some(taken);
     Ok(())
 }
@@ -266,10 +268,10 @@ async fn visible(core: &Core, topic: &Arc<TopicState>, parts: &[AppendedPart]) {
 /// has now: nobody else can use those keys meanwhile.
 pub(super) async fn forget_expired(core: &Arc<Core>, most: usize) {
     for slot in 0..SLOTS {
-        let producer = core.pool.slot(slot).await;
-        if producer.is_none() {
+        // Where one is at work now, the next round will do.
+        let Some(producer) = core.pool.slot_at_rest(slot).filter(|place| place.is_some()) else {
             continue;
-        }
+        };
         let now = core.now();
         let expired = core.state.with(|notes| notes.expired_keys(now, slot, most));
         if expired.is_empty() {

@@ -8,6 +8,7 @@ use crate::{
 };
 use parking_lot::{Mutex, RwLock};
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     sync::{
         Arc,
@@ -115,6 +116,29 @@ impl Partition {
         self.recent.lock().clear();
         if let Some(tail) = &*self.tail.read() {
             tail.send_replace(to);
+        }
+    }
+
+    /// Takes in what another gateway kept of this partition: how far it was
+    /// trimmed, and where records were lost. Of the same epoch noted twice, the
+    /// one that begins first counts, so that all come to the same.
+    pub(super) fn learn(&self, trimmed_to: Offset, epochs: &[EpochStart]) {
+        let lost = {
+            let mut shared = self.shared.write();
+            shared.trimmed_to = shared.trimmed_to.max(trimmed_to);
+            let (Some(theirs), Some(ours)) = (epochs.last(), shared.epochs.last()) else { return };
+            let news = (theirs.epoch, Reverse(theirs.first)) > (ours.epoch, Reverse(ours.first));
+            if news {
+                shared.start = shared.start.min(theirs.first);
+                shared.epochs = epochs.to_vec();
+            }
+            news.then_some(theirs.first)
+        };
+        if let Some(to) = lost {
+            self.recent.lock().clear();
+            if let Some(tail) = &*self.tail.read() {
+                tail.send_if_modified(|tail| std::mem::replace(tail, to.min(*tail)) > to);
+            }
         }
     }
 
@@ -339,6 +363,33 @@ mod tests {
         assert!(watch.has_changed().is_err() && a.is_gone());
         assert!(catalog.find(&a.topic()).is_err());
         assert!(!catalog.remove(&a) && catalog.find(&again.topic()).is_ok());
+    }
+
+    #[test]
+    fn what_another_gateway_noted_is_learnt_once_and_the_same_everywhere() {
+        let catalog = Catalog::default();
+        let state = added(&catalog, "a", 1);
+        let partition = &state.partitions[0];
+        partition.show(Offset(9));
+        let epochs = |first| {
+            let begun = EpochStart { epoch: Epoch(0), first: Offset::ZERO };
+            [begun, EpochStart { epoch: Epoch(1), first: Offset(first) }]
+        };
+        partition.learn(Offset(2), &epochs(5));
+        let view = partition.view();
+        assert_eq!((view.tail, view.epoch(), view.trimmed_to), (Offset(5), Epoch(1), Offset(2)));
+        partition.show(Offset(8));
+        partition.learn(Offset(1), &epochs(5));
+        partition.learn(Offset(1), &epochs(6));
+        assert_eq!(
+            (partition.view().tail, partition.shared().epochs),
+            (Offset(8), epochs(5).to_vec())
+        );
+        partition.learn(Offset(1), &epochs(4));
+        assert_eq!(
+            (partition.view().tail, partition.shared().epochs),
+            (Offset(4), epochs(4).to_vec())
+        );
     }
 
     #[test]

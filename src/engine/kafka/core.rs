@@ -9,8 +9,8 @@ use super::{
     follow::Follower,
     history::History,
     marks::Marks,
-    notes::{self, Note, TopicNote},
-    pool::Pool,
+    notes::{self, Named, Note},
+    pool::{Pool, SLOTS},
     publisher::Publisher,
     state::StateTopic,
     ticket::Fall,
@@ -33,6 +33,9 @@ use tokio::sync::Notify;
 /// though a broker that is late still shows it.
 const LATE: Duration = Duration::from_secs(10);
 
+/// At the start, nothing of the state topic may be hidden for longer.
+const HIDDEN: Duration = Duration::from_secs(2);
+
 /// All that the engine has.
 pub(super) struct Core {
     pub config: KafkaConfig,
@@ -54,6 +57,8 @@ pub(super) struct Core {
     pub table: tokio::sync::Mutex<()>,
     /// Has the keeper look at once.
     pub look: Notify,
+    /// Ends those that wait for their time.
+    pub closing: Notify,
     /// What the last look at the cluster found, and when that was.
     pub seen: Mutex<LastSeen>,
     /// Topics that are there and cannot be served, and why.
@@ -111,6 +116,7 @@ impl Core {
             admin: tokio::sync::Mutex::new(()),
             table: tokio::sync::Mutex::new(()),
             look: Notify::new(),
+            closing: Notify::new(),
             seen: Mutex::new(seen),
             unfit: Mutex::default(),
             deleted: Mutex::default(),
@@ -185,6 +191,34 @@ impl Core {
         }
     }
 
+    /// As [`Core::barrier`], at the start. A gateway that died in a transaction
+    /// hides what is behind it from all readers; if nothing is to be seen for a
+    /// while, the transactions of the shared producers are ended by taking those
+    /// over, which costs other gateways a new attempt.
+    pub(super) async fn first_barrier(
+        self: &Arc<Core>,
+        deadline: Instant,
+    ) -> Result<(), EngineError> {
+        let end = self.note_one(vec![notes::barrier(self.gateway)]).await?;
+        if self.state.seen_within(end, HIDDEN).await {
+            return Ok(());
+        }
+        tracing::info!("the state topic is held up; a gateway may have died in a transaction");
+        let ended = self.beside(|core| {
+            (0..SLOTS).try_for_each(|slot| {
+                core.pool.take_over(slot, core.config.publish_timeout).map(drop)
+            })
+        });
+        if let Err(undone) = ended.await? {
+            tracing::debug!(?undone, "a shared producer could not be taken over");
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if self.state.seen_within(end, left).await {
+            return Ok(());
+        }
+        Err(EngineError::Unavailable("it is not read to its end".to_owned()))
+    }
+
     /// Waits until all that was noted before, by whomever, was read.
     pub(super) async fn barrier(&self) -> Result<(), EngineError> {
         let end = self.note_one(vec![notes::barrier(self.gateway)]).await?;
@@ -223,9 +257,23 @@ impl Core {
         })
     }
 
-    /// What the state topic says of a topic.
-    pub(super) fn noted(&self, name: &TopicName) -> Option<TopicNote> {
-        self.state.with(|notes| notes.topic(name.as_str()).cloned())
+    /// What the state topic says of a name.
+    pub(super) fn noted(&self, name: &TopicName) -> Named {
+        self.state.with(|notes| notes.named(name.as_str()))
+    }
+
+    /// Takes in what other gateways kept of partitions.
+    pub(super) fn learn(&self) {
+        for state in self.catalog.all() {
+            let of = state.topic().incarnation;
+            self.state.with(|notes| {
+                for partition in &state.partitions {
+                    if let Some(note) = notes.partition(of, partition.id) {
+                        partition.learn(note.trimmed_to, &note.epochs);
+                    }
+                }
+            });
+        }
     }
 
     /// Keeps a partition's epochs, and how far it was trimmed.

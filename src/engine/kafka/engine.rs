@@ -46,6 +46,7 @@ impl KafkaEngine {
         let (core, truncated) = open::open(config, clock).await?;
         let tasks = Tasks::default();
         tasks.spawn("kafka keeper", TaskKind::Vital, keeper::run(Arc::clone(&core), truncated));
+        tasks.spawn("kafka sweeper", TaskKind::Vital, keeper::sweep_on(Arc::clone(&core)));
         meters::show(metrics, &core);
         Ok(Arc::new(KafkaEngine { core, tasks }))
     }
@@ -155,11 +156,14 @@ impl Engine for KafkaEngine {
         if from == tail {
             return Ok(ReadChunk { batches: vec![], next: tail });
         }
+        self.core.history.check_heard(&state, partition)?;
         let turn = self.core.history.turn().await?;
         let reading = Arc::clone(&state);
-        let read = move |core: &Core| core.history.read(&reading, partition, (from, tail), budget);
+        let read = move |core: &Core| {
+            let _turn = turn;
+            core.history.read(&reading, partition, (from, tail), budget)
+        };
         let read = self.core.beside(read).await?;
-        drop(turn);
         if let Err(EngineError::OffsetOutOfRange { .. }) = read {
             return Err(self.out_of_range(&state, partition, from).await?);
         }
@@ -191,10 +195,11 @@ impl Engine for KafkaEngine {
         Ok(self.core.catalog.find(topic)?.partition(partition)?.view())
     }
 
-    async fn freshen(&self, topic: &Topic, partitions: &[PartitionId]) {
-        if let Ok(state) = self.core.catalog.find(topic) {
-            self.core.marks.now(&state, partitions.to_vec()).await;
-        }
+    async fn freshen(&self, topic: &Topic, partitions: &[PartitionId]) -> Result<(), EngineError> {
+        let state = self.core.catalog.find(topic)?;
+        let there = |id: &&PartitionId| state.partition(**id).is_ok();
+        let there = partitions.iter().filter(there).copied().collect();
+        self.core.marks.now(&state, there).await
     }
 
     fn watch_tail(
@@ -226,7 +231,7 @@ impl Engine for KafkaEngine {
         });
         let (state, found) = found.await??;
         // What others have written since is not in the view yet.
-        self.core.marks.now(&state, vec![partition]).await;
+        self.core.marks.now(&state, vec![partition]).await?;
         let view = state.partition(partition)?.view();
         Ok(found.unwrap_or(view.tail).clamp(view.start, view.tail))
     }

@@ -54,6 +54,11 @@ fn unclear(told: String, when: When) -> EngineError {
     }
 }
 
+/// Whether what met this is certainly not in the log.
+pub(super) fn had_no_effect(code: Code) -> bool {
+    is_refusal(code) || never_happened(code)
+}
+
 /// The same request would be refused again, and had no effect.
 fn is_refusal(code: Code) -> bool {
     matches!(

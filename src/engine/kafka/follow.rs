@@ -70,6 +70,8 @@ struct Thread {
     consumer: Consumer,
     seats: HashMap<String, HashMap<i32, Seat>>,
     count: Arc<AtomicU64>,
+    /// Whether some place is not in the log any more.
+    astray: bool,
 }
 
 impl Follower {
@@ -78,7 +80,7 @@ impl Follower {
         let (asks, asked) = channel();
         let partitions = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&partitions);
-        let mut thread = Thread { consumer, seats: HashMap::new(), count };
+        let mut thread = Thread { consumer, seats: HashMap::new(), count, astray: false };
         let thread = runtime::thread("kafka-follow", move || thread.run(&asked));
         Ok(Follower { asks, thread: Mutex::new(Some(thread)), partitions })
     }
@@ -125,6 +127,9 @@ impl Thread {
                 self.consumer.poll(Duration::ZERO);
             }
             if swept.elapsed() >= SWEEP {
+                if self.astray {
+                    self.seat_again();
+                }
                 self.sweep();
                 swept = Instant::now();
             }
@@ -201,10 +206,7 @@ impl Thread {
                 Err(error) => {
                     let lost = errors::code_of(&error) == errors::OUT_OF_RANGE;
                     tracing::debug!(%error, "the shared reader");
-                    if lost {
-                        self.seat_again();
-                        return;
-                    }
+                    self.astray |= lost;
                     break;
                 }
             }
@@ -218,8 +220,10 @@ impl Thread {
     }
 
     /// Some place is not in the log any more, and the library does not say
-    /// which: all are taken again where they can be read.
+    /// which: all are taken again where they can be read. Not at once, so that a
+    /// place that stays lost for a while holds the others up no more than that.
     fn seat_again(&mut self) {
+        self.astray = false;
         let all = self.seats.values().flat_map(HashMap::values);
         let all: Vec<_> = all.map(|seat| (Arc::clone(&seat.topic), seat.id)).collect();
         self.unseat(&all);

@@ -7,6 +7,7 @@ use super::{
     client::{Clients, Consumer},
     errors::{self, When},
     follow::at,
+    marks,
     records::Gathered,
 };
 use crate::{
@@ -14,18 +15,24 @@ use crate::{
     engine::{EngineError, ReadBudget, ReadChunk},
 };
 use parking_lot::Mutex;
-use rdkafka::{Message, TopicPartitionList, consumer::Consumer as _, error::KafkaError};
+use rdkafka::{
+    Message, Offset as At, TopicPartitionList, consumer::Consumer as _, error::KafkaError,
+};
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long the cluster holds a request at the end of a partition back: what
 /// the next reader of this consumer waits for, at worst.
 const WAIT_MS: u32 = 10;
 /// How long the first record of a read may take.
-const FIRST: Duration = Duration::from_secs(10);
+const FIRST: Duration = Duration::from_secs(5);
+/// Of a broker that let a read wait so long nothing is read for a while: who
+/// reads of the others is not to wait behind those who read of it.
+const SILENT: Duration = Duration::from_secs(2);
 /// How long more is waited for once there is something.
 const MORE: Duration = Duration::from_millis(3);
 /// What is waited for at all once there is something, bytes.
@@ -37,14 +44,18 @@ const MOST: usize = 4 << 20;
 /// to what it fetched no longer than this.
 const IDLE: Duration = Duration::from_secs(2);
 
+const NO_ANSWER: &str = "the cluster does not answer a read";
+
 /// How long one that is idle is listened to.
 const HEAR: Duration = Duration::from_millis(1);
 
 /// The pool.
 pub(super) struct History {
     clients: Clients,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     idle: Mutex<Vec<Reader>>,
+    /// Brokers that did not answer, by when they are read of again.
+    silent: Mutex<HashMap<i32, Instant>>,
 }
 
 /// A consumer and the place that it stands at.
@@ -64,13 +75,33 @@ struct Place {
 
 impl History {
     pub(super) fn new(clients: &Clients, readers: usize) -> History {
-        let (clients, idle) = (clients.clone(), Mutex::default());
-        History { clients, turns: Semaphore::new(readers.max(1)), idle }
+        History {
+            clients: clients.clone(),
+            turns: Arc::new(Semaphore::new(readers.max(1))),
+            idle: Mutex::default(),
+            silent: Mutex::default(),
+        }
     }
 
-    /// A turn to read.
-    pub(super) async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, EngineError> {
-        self.turns.acquire().await.map_err(|_| EngineError::Closed)
+    /// A turn to read, to be held until the read has ended, also where nobody
+    /// waits for it any more.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, EngineError> {
+        Arc::clone(&self.turns).acquire_owned().await.map_err(|_| EngineError::Closed)
+    }
+
+    /// Errors with `Unavailable` while the partition's broker is silent.
+    pub(super) fn check_heard(
+        &self,
+        topic: &TopicState,
+        id: PartitionId,
+    ) -> Result<(), EngineError> {
+        let mut silent = self.silent.lock();
+        silent.retain(|_, until| *until > Instant::now());
+        let leader = topic.partition(id)?.leader();
+        if leader.is_some_and(|leader| silent.contains_key(&leader)) {
+            return Err(EngineError::Unavailable(NO_ANSWER.to_owned()));
+        }
+        Ok(())
     }
 
     /// Reads from `from` up to `tail`, which is beyond it. Blocks; the caller
@@ -82,8 +113,14 @@ impl History {
         (from, tail): (Offset, Offset),
         budget: ReadBudget,
     ) -> Result<ReadChunk, EngineError> {
+        self.check_heard(topic, id)?;
         let mut reader = self.reader_for(topic, id, from)?;
         let result = reader.read(topic, id, (from, tail), budget);
+        if matches!(&result, Err(EngineError::Unavailable(told)) if told == NO_ANSWER)
+            && let Some(leader) = topic.partition(id)?.leader()
+        {
+            self.silent.lock().insert(leader, Instant::now() + SILENT);
+        }
         if result.is_err() || reader.place.is_none() {
             reader.leave();
         }
@@ -141,7 +178,7 @@ enum Step {
     On,
     /// No more has room, or is wanted.
     Enough,
-    /// All before the last stable offset was read.
+    /// The broker has no more that is committed, as far as it knew then.
     AtEnd,
 }
 
@@ -153,17 +190,16 @@ impl Reader {
         }
     }
 
-    /// Goes to the place, unless it is there. Answers whether it went: only then
-    /// is an end that the consumer tells of one that it has seen since.
+    /// Goes to the place, unless it is there.
     fn go(
         &mut self,
         topic: &Arc<TopicState>,
         id: PartitionId,
         from: Offset,
-    ) -> Result<bool, EngineError> {
+    ) -> Result<(), EngineError> {
         let stands = self.place.as_ref();
         if stands.is_some_and(|p| Arc::ptr_eq(&p.topic, topic) && p.id == id && p.next == from) {
-            return Ok(false);
+            return Ok(());
         }
         self.place = None;
         let fault = |e: KafkaError| errors::of(&e, Some(&topic.topic().name), When::Before);
@@ -172,7 +208,21 @@ impl Reader {
         list.add_partition_offset(&topic.raw, place, at(from)).map_err(fault)?;
         self.consumer.assign(&list).map_err(fault)?;
         self.place = Some(Place { topic: Arc::clone(topic), id, next: from, over: None });
-        Ok(true)
+        Ok(())
+    }
+
+    /// Whether the broker that leads the partition now knows all before `tail` to
+    /// be committed: a new leader learns that from its replicas.
+    fn knows(
+        &self,
+        topic: &Arc<TopicState>,
+        id: PartitionId,
+        tail: Offset,
+    ) -> Result<bool, EngineError> {
+        let place = [(Arc::clone(topic), id)];
+        let end = marks::ask(&self.consumer, &place, At::End);
+        let end = end.map_err(|e| errors::of(&e, Some(&topic.topic().name), When::Before))?;
+        Ok(end.first().copied().flatten().is_some_and(|end| end >= tail))
     }
 
     fn read(
@@ -182,7 +232,7 @@ impl Reader {
         (from, tail): (Offset, Offset),
         budget: ReadBudget,
     ) -> Result<ReadChunk, EngineError> {
-        let mut went = self.go(topic, id, from)?;
+        self.go(topic, id, from)?;
         let mut reading = Reading {
             gathered: Gathered::default(),
             first: self.place.as_mut().and_then(|place| place.over.take()),
@@ -200,20 +250,31 @@ impl Reader {
             reading.next = first.end();
         }
         let deadline = Instant::now() + FIRST;
+        // Whether an end that the consumer tells of is one that it came to since
+        // the leader was seen to know the tail.
+        let mut known = false;
         let end = loop {
             if reading.next >= tail || reading.is_full() {
                 break Step::Enough;
             }
             match self.step(&mut reading, topic, id, deadline)? {
                 Step::On => {}
-                // It stood at the end some time ago, and there is more now.
-                Step::AtEnd if !went => {
+                // It may have stood there some time ago, or with a leader that was new.
+                Step::AtEnd if !known => {
+                    if !self.knows(topic, id, tail)? {
+                        break Step::Enough;
+                    }
+                    known = true;
                     self.place = None;
-                    went = self.go(topic, id, reading.next)?;
+                    self.go(topic, id, reading.next)?;
                 }
                 end => break end,
             }
         };
+        if reading.next == from && matches!(end, Step::Enough) && reading.records() == 0 {
+            let told = format!("offset {from} of partition {id} is not there now");
+            return Err(EngineError::Unavailable(told));
+        }
         // Between the last record and the tail there is none.
         let done = matches!(end, Step::AtEnd) || (reading.next >= tail && reading.over.is_none());
         if done {
@@ -268,7 +329,7 @@ impl Reader {
             None if topic.is_gone() => Err(EngineError::TopicUnknown(topic.topic().name.clone())),
             None if reading.bytes().is_some() => Ok(Step::Enough),
             None if Instant::now() >= deadline => {
-                Err(EngineError::Unavailable("the cluster does not answer a read".to_owned()))
+                Err(EngineError::Unavailable(NO_ANSWER.to_owned()))
             }
             None => Ok(Step::On),
         }

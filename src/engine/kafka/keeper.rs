@@ -6,17 +6,16 @@ use super::{
     catalog::{Shared, TopicState},
     cluster::{Holders, Seen},
     core::{Core, LastSeen},
-    marks::{self, Truncated},
+    marks::Truncated,
     naming,
-    notes::{self, TopicNote},
+    notes::Named,
     settings::Found,
     topics,
 };
 use crate::{
-    domain::{Incarnation, PartitionId, Timestamp, TopicName, limits},
+    domain::{Incarnation, Timestamp, TopicName, limits},
     engine::{EngineError, Topic},
 };
-use rdkafka::Offset as At;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -26,7 +25,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Settings are asked for every so many looks: they change seldom.
 const SETTINGS_EVERY: u32 = 30;
-/// What is remembered no longer is taken away every so many looks.
+/// What is remembered no longer is taken away once in the time of so many looks.
 const SWEEP_EVERY: u32 = 10;
 /// How many notes are taken away at once.
 const SWEEP: usize = 1_000;
@@ -62,15 +61,25 @@ pub(super) async fn run(core: Arc<Core>, mut truncated: UnboundedReceiver<Trunca
                 continue;
             }
         }
+        core.learn();
         round = round.wrapping_add(1);
         settings |= round.is_multiple_of(SETTINGS_EVERY);
         match look_with(&core, &mut doubts, settings, false).await {
             Ok(()) => {}
             Err(error) => core.seen.lock().fault = Some(error.to_string()),
         }
-        if round.is_multiple_of(SWEEP_EVERY) {
-            sweep(&core).await;
+    }
+}
+
+/// Takes away what is remembered no longer, now and then, until it is stopped.
+/// Apart from the looks, since it waits for the cluster.
+pub(super) async fn sweep_on(core: Arc<Core>) {
+    while !core.catalog.is_closed() {
+        tokio::select! {
+            () = tokio::time::sleep(core.config.refresh * SWEEP_EVERY) => {}
+            () = core.closing.notified() => continue,
         }
+        sweep(&core).await;
     }
 }
 
@@ -132,7 +141,8 @@ async fn look_with(
                 let looks = doubts.new.entry(raw.clone()).or_default();
                 *looks += 1;
                 // Another gateway that makes it now has not said so yet.
-                if at_once || *looks >= AGREE || core.noted(name).is_some() {
+                let made = matches!(core.noted(name), Named::Made(_));
+                if at_once || *looks >= AGREE || made {
                     new.push((name.clone(), raw.clone(), holders.clone()));
                 }
             }
@@ -199,13 +209,7 @@ async fn vanished(core: &Arc<Core>, state: &Arc<TopicState>) {
     }
     let topic = state.topic();
     tracing::warn!(topic = state.raw, "the topic was deleted in the cluster");
-    let mut notes = core.state.with(|all| all.of_topic(topic.name.as_str(), topic.incarnation));
-    // Of its name another may come: it is to be known as another.
-    let times = match core.noted(&topic.name) {
-        Some(TopicNote::Gone { times }) => times + 1,
-        Some(TopicNote::Made { .. }) | None => 1,
-    };
-    notes.push(notes::topic_note(topic.name.as_str(), Some(&TopicNote::Gone { times })));
+    let notes = core.state.with(|all| all.to_forget(topic.name.as_str(), topic.incarnation));
     if let Err(error) = topics::forget(core, notes).await {
         tracing::warn!(%error, topic = state.raw, "what was kept of a deleted topic is left");
     }
@@ -235,50 +239,19 @@ async fn add(
             fit.push((raw, topic, holders));
         }
     }
-    let places = fit.iter().flat_map(|(raw, _, holders)| {
-        (0u32..).take(holders.len()).map(|id| (raw.clone(), PartitionId(id)))
-    });
-    let mut stand = standing(core, places.collect()).await?.into_iter();
     for (raw, topic, holders) in fit {
-        let parts: Vec<_> = stand.by_ref().take(holders.len()).collect();
         let shared: Vec<Shared> = core.remembered(&topic);
         let state = core.catalog.add(raw, topic, shared);
         topics::hold(&state, &holders);
         if let Some(found) = found.get(&state.raw) {
             state.set_batch_limit(found.message_bytes);
         }
-        for (partition, (start, tail)) in state.partitions.iter().zip(parts) {
-            partition.raise_start(start);
-            partition.show(tail);
-        }
     }
+    // Where its partitions stand is asked of each leader for its own. A partition
+    // that nobody answers for is learnt of later, and nobody is told meanwhile
+    // where it ends.
+    core.marks.around().await;
     Ok(())
-}
-
-/// Where partitions begin and end. Errors while one of them cannot tell.
-async fn standing(
-    core: &Core,
-    places: Vec<(String, PartitionId)>,
-) -> Result<Vec<(crate::domain::Offset, crate::domain::Offset)>, EngineError> {
-    if places.is_empty() {
-        return Ok(vec![]);
-    }
-    let consumer = Arc::clone(core.cluster.consumer());
-    let asked = crate::runtime::blocking(move || {
-        let places: Vec<_> = places.iter().map(|(raw, id)| (raw.as_str(), *id)).collect();
-        let starts = marks::ask_raw(&consumer, &places, At::Beginning, marks::ASK)?;
-        Ok::<_, rdkafka::error::KafkaError>((
-            starts,
-            marks::ask_raw(&consumer, &places, At::End, marks::ASK)?,
-        ))
-    });
-    let fault = |told: String| EngineError::Unavailable(told);
-    let (starts, tails) =
-        asked.await.map_err(|e| fault(e.to_string()))?.map_err(|e| fault(e.to_string()))?;
-    // A partition without a leader is learnt of later: it begins where the
-    // next look finds it.
-    let both = starts.into_iter().zip(tails);
-    Ok(both.map(|(start, tail)| (start.unwrap_or_default(), tail.unwrap_or_default())).collect())
 }
 
 /// What a topic in the cluster is to this gateway.
@@ -288,13 +261,12 @@ fn topic_of(core: &Core, name: TopicName, raw: &str, holders: &[Holders], found:
     let others = found.of_others(partitions, replicas);
     let of_others = |times| (naming::of_others(raw, times), Timestamp::EPOCH, others.clone());
     let (incarnation, created, config) = match core.noted(&name) {
-        Some(TopicNote::Made { incarnation, created, config }) => {
-            let mut config = found.over(&config);
+        Named::Made(made) => {
+            let mut config = found.over(&made.config);
             config.partitions = others.partitions;
-            (incarnation, created, config)
+            (made.incarnation, made.created, config)
         }
-        Some(TopicNote::Gone { times }) => of_others(times),
-        None => of_others(0),
+        Named::Others { times } => of_others(times),
     };
     let id = naming::id(incarnation);
     Topic { name, id, incarnation: Incarnation(incarnation.0), config, created }

@@ -36,15 +36,17 @@ pub(super) const ASK: Duration = Duration::from_secs(5);
 /// for it.
 const ANSWER: Duration = Duration::from_millis(500);
 /// One that did not is not asked again so soon.
-const SILENT: Duration = Duration::from_millis(400);
+const SILENT: Duration = Duration::from_secs(2);
 /// How soon the cluster is asked again for what is not visible yet.
 const AGAIN: Duration = Duration::from_millis(2);
 /// How long a followed partition's reader may take to come to where the log ends.
 const SOON: Duration = Duration::from_millis(30);
 /// All partitions are looked at every so many rounds.
 const ALL_EVERY: u32 = 5;
-/// So many looks in a row must agree that records are gone.
+/// So many looks in a row must agree that records are gone, over so long: a new
+/// leader learns only from its replicas how far the log is committed.
 const STRIKES: u32 = 3;
+const STRUCK: Duration = Duration::from_secs(5);
 
 /// A partition that was found shorter than it was: its epochs are to be kept.
 pub(super) struct Truncated {
@@ -61,8 +63,10 @@ pub(super) struct Marks {
 enum Ask {
     /// Until the tail is at least there, or the time is up.
     Until(Arc<TopicState>, PartitionId, Offset, Instant),
-    /// Once, for the tails as they are now.
+    /// Once, for the tails as they are now; those that nobody tells are left out.
     Now(Arc<TopicState>, Vec<PartitionId>, oneshot::Sender<Tails>),
+    /// At all partitions, now.
+    Around(oneshot::Sender<()>),
     Stop,
 }
 
@@ -73,7 +77,8 @@ struct Thread {
     refresh: Duration,
     waiting: Vec<(Arc<TopicState>, PartitionId, Offset, Instant)>,
     fresh: Vec<(Arc<TopicState>, Vec<PartitionId>, oneshot::Sender<Tails>)>,
-    strikes: HashMap<(Key, PartitionId), u32>,
+    /// How often, and since when, a partition was found shorter than it was.
+    strikes: HashMap<(Key, PartitionId), (u32, Instant)>,
     /// Brokers that did not answer, by when they are asked again.
     silent: HashMap<i32, Instant>,
     round: u32,
@@ -124,14 +129,22 @@ impl Marks {
         let _ = self.asks.send(ask);
     }
 
-    /// Moves tails to where they are now. Leaves them if the cluster is silent.
-    pub(super) async fn now(&self, topic: &Arc<TopicState>, ids: Vec<PartitionId>) {
+    /// Moves tails to where they are now. `Unavailable` if nobody tells of one of
+    /// them, which stays where it is.
+    pub(super) async fn now(
+        &self,
+        topic: &Arc<TopicState>,
+        ids: Vec<PartitionId>,
+    ) -> Result<(), EngineError> {
         let (done, told) = oneshot::channel();
+        let asked = ids.clone();
         if self.asks.send(Ask::Now(Arc::clone(topic), ids, done)).is_err() {
-            return;
+            return Err(EngineError::Closed);
         }
+        let tails = told.await.map_err(|_| EngineError::Closed)?;
         let deadline = tokio::time::Instant::now() + SOON;
-        for (id, to) in told.await.unwrap_or_default() {
+        let silent = asked.into_iter().find(|id| !tails.iter().any(|(told, _)| told == id));
+        for (id, to) in tails {
             let Ok(partition) = topic.partition(id) else { continue };
             if partition.tail() >= to {
                 continue;
@@ -144,6 +157,22 @@ impl Marks {
                 let _in_time = tokio::time::timeout_at(deadline, there).await;
             }
             partition.show(to);
+        }
+        match silent {
+            None => Ok(()),
+            Some(id) => Err(EngineError::Unavailable(format!(
+                "nobody tells where partition {id} of '{}' ends now",
+                topic.topic().name
+            ))),
+        }
+    }
+
+    /// Looks at all partitions, and answers when that is done.
+    pub(super) async fn around(&self) {
+        let (done, told) = oneshot::channel();
+        if self.asks.send(Ask::Around(done)).is_ok() {
+            // An end meanwhile is an answer too.
+            let _ended = told.await;
         }
     }
 
@@ -163,12 +192,14 @@ impl Thread {
             let wait = next_round.saturating_duration_since(Instant::now());
             let wait = if self.waiting.is_empty() { wait } else { wait.min(AGAIN) };
             let mut ask = asked.recv_timeout(wait);
+            let mut around = vec![];
             loop {
                 match ask {
                     Ok(Ask::Until(topic, id, to, until)) => {
                         self.waiting.push((topic, id, to, until));
                     }
                     Ok(Ask::Now(topic, ids, done)) => self.fresh.push((topic, ids, done)),
+                    Ok(Ask::Around(done)) => around.push(done),
                     Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                     Err(RecvTimeoutError::Timeout) => break,
                 }
@@ -179,9 +210,13 @@ impl Thread {
             }
             self.drop_seen();
             self.look_for_waiting();
-            if Instant::now() >= next_round {
-                self.look_around();
+            if Instant::now() >= next_round || !around.is_empty() {
+                self.look_around(!around.is_empty());
                 next_round = Instant::now() + self.refresh;
+            }
+            for done in around {
+                // Who asked may have gone.
+                let _ = done.send(());
             }
         }
     }
@@ -231,10 +266,10 @@ impl Thread {
     }
 
     /// Looks at those partitions that are read, now and then at all.
-    fn look_around(&mut self) {
+    fn look_around(&mut self, all: bool) {
         super::client::hear(&self.consumer, Duration::from_millis(1));
         self.round = self.round.wrapping_add(1);
-        let all = self.round.is_multiple_of(ALL_EVERY);
+        let all = all || self.round.is_multiple_of(ALL_EVERY);
         let mut places = vec![];
         for topic in (self.topics)() {
             for partition in &topic.partitions {
@@ -248,11 +283,20 @@ impl Thread {
         let starts = starts.into_iter().filter_map(|(spot, start)| Some((spot, start?)));
         let starts: HashMap<_, _> =
             starts.map(|(spot, start)| ((key(&spot.0), spot.1), (spot, start))).collect();
-        let places = starts.values().map(|(spot, _)| spot.clone()).collect();
+        let places: Vec<Spot> = starts.values().map(|(spot, _)| spot.clone()).collect();
+        // As it was before the question: while that is under way it moves on.
+        let tail_of = |(topic, id): &Spot| topic.partition(*id).map_or(Offset::ZERO, |p| p.tail());
+        let was: HashMap<_, _> =
+            places.iter().map(|spot| ((key(&spot.0), spot.1), tail_of(spot))).collect();
         for (spot, tail) in self.ask_leaders(places, At::End) {
-            let start = starts.get(&(key(&spot.0), spot.1)).map(|(_, start)| *start);
-            self.take_in(&spot, start, tail);
+            let place = (key(&spot.0), spot.1);
+            if let (Some((_, start)), Some(was), Some(tail)) =
+                (starts.get(&place), was.get(&place), tail)
+            {
+                self.take_in(&spot, *start, (*was, tail));
+            }
         }
+        self.strikes.retain(|_, (_, since)| since.elapsed() < STRUCK * 20);
     }
 
     /// Asks each leader for the marks of its own, so that one that is gone holds
@@ -274,7 +318,7 @@ impl Thread {
                 Err(error) => {
                     tracing::debug!(%error, leader, "a broker does not tell of its partitions");
                     self.learn_leaders(&places);
-                    self.silent.insert(leader, now + SILENT);
+                    self.silent.insert(leader, Instant::now() + SILENT);
                 }
             }
         }
@@ -306,15 +350,14 @@ impl Thread {
         }
     }
 
-    fn take_in(&mut self, (topic, id): &Spot, start: Option<Offset>, tail: Option<Offset>) {
-        let (Ok(partition), Some(start), Some(tail)) = (topic.partition(*id), start, tail) else {
-            return;
-        };
+    /// What a leader answered, and where the tail was before it was asked.
+    fn take_in(&mut self, (topic, id): &Spot, start: Offset, (was, tail): (Offset, Offset)) {
+        let Ok(partition) = topic.partition(*id) else { return };
         let place = (key(topic), *id);
-        if tail < partition.tail() {
-            let strikes = self.strikes.entry(place).or_default();
+        if tail < was {
+            let (strikes, since) = self.strikes.entry(place).or_insert((0, Instant::now()));
             *strikes += 1;
-            if *strikes >= STRIKES {
+            if *strikes >= STRIKES && since.elapsed() >= STRUCK {
                 self.strikes.remove(&place);
                 tracing::warn!(topic = topic.raw, partition = id.0, %tail, was = %partition.tail(),
                     "the cluster lost committed records");

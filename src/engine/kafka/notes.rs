@@ -3,7 +3,8 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `T` name | JSON: what Kafka has no place for of a topic; or how often it was gone |
+//! | `T` name | JSON: what Kafka has no place for of a topic |
+//! | `G` name | JSON: how often topics of that name were seen to vanish, and which was the last |
 //! | `P` incarnation (u64 BE) partition (u32 BE) | JSON: how far it was trimmed, its epochs |
 //! | `K` incarnation (u64 BE) idempotency key | JSON: the digest, until when, what was answered |
 //! | `B` the gateway | nothing: whoever has read it has read all that was committed before |
@@ -30,14 +31,31 @@ pub(super) struct Note {
     pub value: Option<Vec<u8>>,
 }
 
-/// What is kept of a topic.
+/// What is kept of a topic that a gateway made or altered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum TopicNote {
-    /// This gateway's kind made or altered it.
-    Made { incarnation: Incarnation, created: Timestamp, config: TopicConfig },
-    /// Another program's topic was seen to vanish so many times.
-    Gone { times: u32 },
+pub(super) struct TopicNote {
+    pub incarnation: Incarnation,
+    pub created: Timestamp,
+    pub config: TopicConfig,
+}
+
+/// What is kept of a name whose topics another program deleted. Its own note, so
+/// that one who is late with it does not overwrite what was made since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct GoneNote {
+    /// How often that was seen.
+    pub times: u32,
+    /// Which it was the last time.
+    pub last: Incarnation,
+}
+
+/// Which topic a name in the cluster stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// One that a gateway made.
+    Made(TopicNote),
+    /// Another program's; so many of its name have gone.
+    Others { times: u32 },
 }
 
 /// What is kept of a partition.
@@ -83,8 +101,12 @@ fn json<T: Serialize>(value: &T) -> Option<Vec<u8>> {
     serde_json::to_vec(value).ok()
 }
 
-pub(super) fn topic_note(name: &str, note: Option<&TopicNote>) -> Note {
-    Note { key: [b"T", name.as_bytes()].concat(), value: note.and_then(json) }
+pub(super) fn topic_note(name: &str, note: &TopicNote) -> Note {
+    Note { key: [b"T", name.as_bytes()].concat(), value: json(note) }
+}
+
+pub(super) fn gone_note(name: &str, note: &GoneNote) -> Note {
+    Note { key: [b"G", name.as_bytes()].concat(), value: json(note) }
 }
 
 pub(super) fn partition_note(of: Incarnation, id: PartitionId, note: &PartitionNote) -> Note {
@@ -112,6 +134,7 @@ pub(super) fn entry_note(key: &StateKey, entry: Option<&StateEntry>) -> Note {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Notes {
     topics: BTreeMap<String, TopicNote>,
+    gone: BTreeMap<String, GoneNote>,
     partitions: HashMap<(Incarnation, PartitionId), PartitionNote>,
     keys: HashMap<(Incarnation, String), KeyNote>,
     table: BTreeMap<(String, Bytes), StateEntry>,
@@ -135,6 +158,11 @@ impl Notes {
             b'T' => {
                 let name = std::str::from_utf8(rest).ok()?.to_owned();
                 put(&mut self.topics, name, value)?;
+                return Some(Changed::Topics);
+            }
+            b'G' => {
+                let name = std::str::from_utf8(rest).ok()?.to_owned();
+                put(&mut self.gone, name, value)?;
                 return Some(Changed::Topics);
             }
             b'P' => {
@@ -181,8 +209,20 @@ impl Notes {
         Some(())
     }
 
-    pub(super) fn topic(&self, name: &str) -> Option<&TopicNote> {
-        self.topics.get(name)
+    pub(super) fn named(&self, name: &str) -> Named {
+        let gone = self.gone.get(name);
+        let went = |made: &&TopicNote| gone.is_some_and(|gone| gone.last == made.incarnation);
+        match self.topics.get(name).filter(|made| !went(made)) {
+            Some(made) => Named::Made(made.clone()),
+            None => Named::Others { times: gone.map_or(0, |gone| gone.times) },
+        }
+    }
+
+    /// What is to be noted of a name whose topic is gone; `None` if it is already.
+    fn vanished(&self, name: &str, last: Incarnation) -> Option<GoneNote> {
+        let gone = self.gone.get(name);
+        let times = gone.map_or(0, |gone| gone.times) + 1;
+        gone.is_none_or(|gone| gone.last != last).then_some(GoneNote { times, last })
     }
 
     pub(super) fn partition(&self, of: Incarnation, id: PartitionId) -> Option<&PartitionNote> {
@@ -226,8 +266,10 @@ impl Notes {
         notes.take(most).collect()
     }
 
-    /// Notes that take away what is kept of a topic that is gone.
-    pub(super) fn of_topic(&self, name: &str, of: Incarnation) -> Vec<Note> {
+    /// What is to be noted of a topic that is gone: so, and what was kept of its
+    /// partitions and keys taken away. The note of its making stays, and counts no
+    /// more: another gateway may be writing the next of that name.
+    pub(super) fn to_forget(&self, name: &str, of: Incarnation) -> Vec<Note> {
         let parts = self.partitions.keys().filter(|(i, _)| *i == of).map(|(i, id)| {
             let key = [&b"P"[..], &i.0.to_be_bytes(), &id.0.to_be_bytes()].concat();
             Note { key, value: None }
@@ -237,8 +279,8 @@ impl Notes {
             .keys()
             .filter(|(i, _)| *i == of)
             .filter_map(|(i, key)| Some(key_note(*i, &IdempotencyKey::new(key).ok()?, None)));
-        let topic = self.topics.contains_key(name).then(|| topic_note(name, None));
-        topic.into_iter().chain(parts).chain(keys).collect()
+        let gone = self.vanished(name, of).map(|gone| gone_note(name, &gone));
+        gone.into_iter().chain(parts).chain(keys).collect()
     }
 
     pub(super) fn entry(&self, key: &StateKey, now: Timestamp) -> Option<StateEntry> {
@@ -310,8 +352,7 @@ mod tests {
     #[test]
     fn every_note_comes_back_as_it_was_written() {
         let of = Incarnation(7);
-        let topic =
-            TopicNote::Made { incarnation: of, created: NOW, config: TopicConfig::default() };
+        let topic = TopicNote { incarnation: of, created: NOW, config: TopicConfig::default() };
         let epochs = vec![EpochStart { epoch: Epoch(0), first: Offset(0) }];
         let part = PartitionNote { trimmed_to: Offset(9), epochs };
         let parts = [AppendedPart {
@@ -324,20 +365,46 @@ mod tests {
         let key = IdempotencyKey::new("order 1").unwrap();
         let kept = entry("v", Some(5_000));
         let all = applied(&[
-            topic_note("a", Some(&topic)),
+            topic_note("a", &topic),
             partition_note(of, PartitionId(1), &part),
             key_note(of, &key, Some(&done)),
             entry_note(&state_key("s", b"\0k"), Some(&kept)),
         ]);
-        assert_eq!(all.topic("a"), Some(&topic));
+        assert_eq!(all.named("a"), Named::Made(topic));
         assert_eq!(all.partition(of, PartitionId(1)), Some(&part));
         assert_eq!(all.key(of, &key, NOW).unwrap().answer().parts, parts);
         assert_eq!(all.entry(&state_key("s", b"\0k"), NOW), Some(kept));
         assert_eq!(all.key(of, &key, Timestamp::from_millis(2_000)), None);
-        let gone = all.of_topic("a", of);
         let mut left = all;
-        assert!(gone.iter().all(|note| left.apply(&note.key, None).is_some()));
-        assert_eq!((left.topic("a"), left.keys()), (None, 0));
+        for note in left.to_forget("a", of) {
+            assert!(left.apply(&note.key, note.value.as_deref()).is_some());
+        }
+        assert_eq!((left.named("a"), left.keys()), (Named::Others { times: 1 }, 0));
+        assert_eq!((left.partition(of, PartitionId(1)), left.to_forget("a", of)), (None, vec![]));
+    }
+
+    #[test]
+    fn one_who_is_late_to_see_a_topic_vanish_does_not_take_the_next_of_its_name_away() {
+        let made = |n| TopicNote {
+            incarnation: Incarnation(n),
+            created: NOW,
+            config: TopicConfig::default(),
+        };
+        let mut all = applied(&[topic_note("a", &made(1))]);
+        let went = all.vanished("a", Incarnation(1)).unwrap();
+        let gone = gone_note("a", &went);
+        all.apply(&gone.key, gone.value.as_deref());
+        assert_eq!(all.named("a"), Named::Others { times: 1 });
+        assert_eq!(all.vanished("a", Incarnation(1)), None);
+        // Another gateway makes it anew, and a third one is late: in either order.
+        let again = topic_note("a", &made(2));
+        for note in [&again, &gone, &again] {
+            all.apply(&note.key, note.value.as_deref());
+            if all.topics["a"] == made(2) {
+                assert_eq!(all.named("a"), Named::Made(made(2)));
+            }
+        }
+        assert_eq!(all.vanished("a", Incarnation(2)).unwrap().times, 2);
     }
 
     #[test]

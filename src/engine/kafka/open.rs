@@ -98,7 +98,7 @@ pub(super) async fn open(
     };
     let core = Arc::new(Core::new(parts).map_err(made)?);
     let ready = async {
-        core.barrier().await?;
+        core.first_barrier(deadline).await?;
         keeper::look(&core, true).await
     };
     if let Err(error) = ready.await {
@@ -150,6 +150,8 @@ async fn ensure_state(
         let settings = [
             ("cleanup.policy", "compact".to_owned()),
             ("min.cleanable.dirty.ratio", "0.1".to_owned()),
+            // What is being written is not compacted, and all is read at a start.
+            ("segment.bytes", (32 << 20).to_string()),
             ("retention.ms", "-1".to_owned()),
         ];
         let copies = u16::try_from(config.state_replication).ok().filter(|n| *n > 0);
@@ -183,6 +185,7 @@ const LAST: Duration = Duration::from_secs(10);
 pub(super) async fn close(core: &Arc<Core>) {
     core.catalog.close();
     core.look.notify_waiters();
+    core.closing.notify_one();
     let ending = Arc::clone(core);
     let ended = runtime::blocking(move || {
         ending.publisher.close(LAST);

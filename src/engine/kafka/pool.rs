@@ -85,6 +85,11 @@ impl Pool {
         Arc::clone(&self.slots[slot % SLOTS]).lock_owned().await
     }
 
+    /// As [`Pool::slot`], unless it is taken.
+    pub(super) fn slot_at_rest(&self, slot: usize) -> Option<OwnedMutexGuard<Option<Producer>>> {
+        Arc::clone(&self.slots[slot % SLOTS]).try_lock_owned().ok()
+    }
+
     /// Takes the shared producer of `slot` away from whoever has it. Blocks.
     pub(super) fn take_over(&self, slot: usize, most: Duration) -> Result<Producer, Undone> {
         self.ready(&format!("{}-shared-{}", self.family, slot % SLOTS), most)

@@ -29,7 +29,7 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long the thread waits for reports before it looks whether it is to stop.
 const POLL: Duration = Duration::from_millis(100);
@@ -40,7 +40,7 @@ const UNIT: usize = 1 << 10;
 pub(super) struct Publisher {
     clients: Clients,
     producer: Arc<RwLock<Arc<Producer>>>,
-    room: Semaphore,
+    room: Arc<Semaphore>,
     units: usize,
     stop: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -61,7 +61,7 @@ impl Publisher {
         Ok(Publisher {
             clients: clients.clone(),
             producer,
-            room: Semaphore::new(units),
+            room: Arc::new(Semaphore::new(units)),
             units,
             stop,
             thread: Mutex::new(Some(thread)),
@@ -77,10 +77,10 @@ impl Publisher {
         records: &PackedRecords,
         appended: Timestamp,
     ) -> Result<Vec<Run>, EngineError> {
-        let _room = self.room_for(records.body().len()).await?;
+        let room = self.room_for(records.body().len()).await?;
         let alone = topic.takes_small_batches_alone();
         let _alone = if alone { Some(partition.alone.lock().await) } else { None };
-        let (ticket, landing) = Ticket::new(records.count());
+        let (ticket, landing) = Ticket::holding(records.count(), Some(room));
         let ticket = Arc::new(ticket);
         {
             let producer = Arc::clone(&self.producer.read());
@@ -89,10 +89,15 @@ impl Publisher {
         }
         drop(ticket);
         let landing: Landing = landing.await.unwrap_or(Err(Fall::UNHEARD));
-        landing.map_err(|fall| {
-            self.renew_if_fatal();
-            fall.told(Some(&topic.topic().name))
-        })
+        match landing {
+            Ok(runs) => Ok(runs),
+            Err(fall) => {
+                if let Some(fallen) = self.renewed_if_fatal() {
+                    discard(fallen).await;
+                }
+                Err(fall.told(Some(&topic.topic().name)))
+            }
+        }
     }
 
     /// Hands over one record without partition order, as the state topic needs.
@@ -100,20 +105,25 @@ impl Publisher {
         Arc::clone(&self.producer.read())
     }
 
-    async fn room_for(&self, bytes: usize) -> Result<SemaphorePermit<'_>, EngineError> {
+    async fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, EngineError> {
         let units = (bytes / UNIT + 1).min(self.units);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
-        self.room.acquire_many(units).await.map_err(|_| EngineError::Closed)
+        let room = Arc::clone(&self.room).acquire_many_owned(units);
+        room.await.map_err(|_| EngineError::Closed)
     }
 
-    /// A producer that met something fatal takes nothing more: another does.
-    fn renew_if_fatal(&self) {
+    /// A producer that met something fatal takes nothing more: another does, and
+    /// that one is answered.
+    fn renewed_if_fatal(&self) -> Option<Arc<Producer>> {
         let mut producer = self.producer.write();
-        let Some((code, reason)) = producer.client().fatal_error() else { return };
+        let (code, reason) = producer.client().fatal_error()?;
         tracing::error!(%code, reason, "the producer met something fatal and is made anew");
         match self.clients.producer() {
-            Ok(new) => *producer = Arc::new(new),
-            Err(error) => tracing::error!(%error, "no new producer"),
+            Ok(new) => Some(std::mem::replace(&mut *producer, Arc::new(new))),
+            Err(error) => {
+                tracing::error!(%error, "no new producer");
+                None
+            }
         }
     }
 
@@ -129,6 +139,13 @@ impl Publisher {
             // It has nothing to say.
             let _ = thread.join();
         }
+    }
+}
+
+/// Lets go of a producer beside the tasks: that waits for what it still has.
+pub(super) async fn discard(producer: impl Send + 'static) {
+    if runtime::blocking(move || drop(producer)).await.is_err() {
+        tracing::warn!("a producer did not end in order");
     }
 }
 

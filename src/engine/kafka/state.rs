@@ -22,8 +22,10 @@ use tokio::sync::{Notify, watch};
 
 /// How long the reader waits before it looks whether it is to stop.
 const POLL: Duration = Duration::from_millis(100);
-/// How long a change may take to come back from the cluster.
-const SEEN: Duration = Duration::from_secs(10);
+/// How long a change may take to come back from the cluster. A gateway that dies
+/// in a transaction hides what is behind that until the cluster has undone it,
+/// which looks for such ones every ten seconds.
+const SEEN: Duration = Duration::from_secs(30);
 
 /// What the state topic says, and how far it was read.
 pub(super) struct StateTopic {
@@ -102,14 +104,17 @@ impl StateTopic {
     /// Waits until all before `to` was read. `OutcomeUnknown` if that takes too
     /// long: it is in the log, and not seen.
     pub(super) async fn seen(&self, to: Offset) -> Result<(), EngineError> {
-        let mut read = self.read.subscribe();
-        let seen = tokio::time::timeout(SEEN, read.wait_for(|read| *read >= to)).await;
-        match seen {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => {
-                Err(EngineError::OutcomeUnknown("the state topic is not read".to_owned()))
-            }
+        if self.seen_within(to, SEEN).await {
+            return Ok(());
         }
+        Err(EngineError::OutcomeUnknown("the state topic is not read".to_owned()))
+    }
+
+    /// Whether all before `to` is read in that time.
+    pub(super) async fn seen_within(&self, to: Offset, most: Duration) -> bool {
+        let mut read = self.read.subscribe();
+        let seen = tokio::time::timeout(most, read.wait_for(|read| *read >= to)).await;
+        matches!(seen, Ok(Ok(_)))
     }
 
     /// Ends the reader. Blocks.

@@ -1,10 +1,11 @@
 //! What is heard of the records of one part of an append, one by one, as one
 //! answer: where they went, or that they did not all get there.
 
+use super::errors;
 use crate::domain::Offset;
 use parking_lot::Mutex;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Records that stand next to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub(super) type Landing = Result<Vec<Run>, Fall>;
 /// Not all records of a part got there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fall {
-    /// What the first of them met.
+    /// What they met: if one of them may have got there, what that one met.
     pub code: Code,
     /// Whether others may be in the log.
     pub some_landed: bool,
@@ -34,15 +35,26 @@ struct State {
     offsets: Vec<i64>,
     failed: Option<Code>,
     answer: Option<oneshot::Sender<Landing>>,
+    /// Of the bound on what waits: given back with the last report, whether
+    /// anybody still waits for the answer or not.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 impl Ticket {
     /// For `count` records.
     pub(super) fn new(count: u32) -> (Ticket, oneshot::Receiver<Landing>) {
+        Ticket::holding(count, None)
+    }
+
+    /// For `count` records, which have this room until they are reported.
+    pub(super) fn holding(
+        count: u32,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> (Ticket, oneshot::Receiver<Landing>) {
         let (answer, landing) = oneshot::channel();
         let answer = Some(answer);
         let offsets = Vec::with_capacity(count as usize);
-        let state = State { left: count, offsets, failed: None, answer };
+        let state = State { left: count, offsets, failed: None, answer, room };
         (Ticket(Mutex::new(state)), landing)
     }
 
@@ -61,7 +73,10 @@ impl Ticket {
     /// So many records were not even handed over.
     pub(super) fn never_sent(&self, records: u32, code: Code) {
         let mut state = self.0.lock();
-        state.failed.get_or_insert(code);
+        let worse = state.failed.is_some_and(errors::had_no_effect) && !errors::had_no_effect(code);
+        if state.failed.is_none() || worse {
+            state.failed = Some(code);
+        }
         state.count_down(records);
     }
 }
@@ -74,6 +89,7 @@ impl State {
         {
             // Nobody may wait any more.
             let landing = self.landing();
+            self.room = None;
             let _ = answer.send(landing);
         }
     }
@@ -120,11 +136,25 @@ mod tests {
     }
 
     #[test]
-    fn the_first_fault_is_told_and_whether_anything_got_there() {
+    fn the_fault_of_what_may_be_there_is_told_and_whether_anything_got_there() {
         let fall = |some_landed| Some(Err(Fall { code: Code::MessageTimedOut, some_landed }));
-        let late = Err(Code::MessageTimedOut);
+        let (late, never) = (Err(Code::MessageTimedOut), Err(Code::QueueFull));
         assert_eq!(told(2, &[late, Err(Code::Fail)]), fall(false));
+        assert_eq!(told(2, &[late, never]), fall(false));
+        assert_eq!(told(2, &[never, late]), fall(false));
         assert_eq!(told(2, &[Ok(1), late]), fall(true));
+    }
+
+    #[test]
+    fn room_is_held_until_the_last_report_though_nobody_waits() {
+        let room = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
+        let held = std::sync::Arc::clone(&room).try_acquire_owned().unwrap();
+        let (ticket, landing) = Ticket::holding(2, Some(held));
+        drop(landing);
+        ticket.landed(1);
+        assert_eq!(room.available_permits(), 0);
+        ticket.failed(Code::MessageTimedOut);
+        assert_eq!(room.available_permits(), 1);
     }
 
     #[test]

@@ -59,8 +59,8 @@ pub(super) async fn create(
     let incarnation =
         incarnation.map_err(|e| EngineError::OutcomeUnknown(format!("no random numbers: {e}")))?;
     let created = core.now();
-    let note = TopicNote::Made { incarnation, created, config: config.clone() };
-    core.note(vec![notes::topic_note(name.as_str(), Some(&note))]).await?;
+    let note = TopicNote { incarnation, created, config: config.clone() };
+    core.note(vec![notes::topic_note(name.as_str(), &note)]).await?;
     let holders = led(core, &raw, config.partitions.0).await?;
     let id = naming::id(incarnation);
     let topic = Topic { name: name.clone(), id, incarnation, config: config.clone(), created };
@@ -115,8 +115,8 @@ pub(super) async fn alter(
     let config = TopicConfig { partitions, keyed, ..config.clone() };
     core.cluster.alter(&state.raw, &old.name, &settings::wanted(&config)).await?;
     let (incarnation, created) = (old.incarnation, old.created);
-    let note = TopicNote::Made { incarnation, created, config: config.clone() };
-    core.note(vec![notes::topic_note(old.name.as_str(), Some(&note))]).await?;
+    let note = TopicNote { incarnation, created, config: config.clone() };
+    core.note(vec![notes::topic_note(old.name.as_str(), &note)]).await?;
     Ok(state.set_topic(Topic { config, ..(*old).clone() }))
 }
 
@@ -132,7 +132,7 @@ pub(super) async fn delete(core: &Arc<Core>, topic: &Topic) -> Result<(), Engine
     }
     core.has_deleted(&state.raw);
     core.catalog.remove(&state);
-    let left = core.state.with(|notes| notes.of_topic(name.as_str(), topic.incarnation));
+    let left = core.state.with(|notes| notes.to_forget(name.as_str(), topic.incarnation));
     forget(core, left).await?;
     let deadline = Instant::now() + GONE;
     while Instant::now() < deadline {
@@ -163,7 +163,7 @@ pub(super) async fn trim(
     let state = core.catalog.find(topic)?;
     let partition = state.partition(id)?;
     if before > partition.tail() {
-        core.marks.now(&state, vec![id]).await;
+        core.marks.now(&state, vec![id]).await?;
     }
     let view = partition.view();
     if before > view.tail {

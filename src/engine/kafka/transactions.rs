@@ -16,7 +16,7 @@ use crate::{
 };
 use rdkafka::{
     error::KafkaError,
-    producer::{BaseRecord, Producer as _},
+    producer::{BaseRecord, Producer as _, PurgeConfig},
 };
 use std::{
     sync::Arc,
@@ -166,6 +166,12 @@ fn left(deadline: Instant) -> Duration {
 /// Nothing of it is to be seen. If the cluster cannot be told so, it undoes it
 /// by itself after [`OPEN_MS`]: there is no commit that it could take for one.
 fn abort(producer: &Producer, error: EngineError, deadline: Instant) -> Undone {
+    // It waits for what is on its way, and nobody else hears of that.
+    producer.purge(PurgeConfig::default().queue().inflight());
+    let purged = Instant::now() + LEAST;
+    while producer.in_flight_count() > 0 && Instant::now() < purged {
+        producer.poll(POLL);
+    }
     match producer.abort_transaction(left(deadline)) {
         Ok(()) => Undone::Aborted(error),
         Err(fault) if errors::is_fenced(&fault) => Undone::Fenced,
@@ -188,7 +194,12 @@ fn commit(producer: &Producer, topic: Option<&TopicName>, deadline: Instant) -> 
         };
         if fault.txn_requires_abort() {
             let why = EngineError::Unavailable(fault.to_string());
-            return Err(abort(producer, why, deadline));
+            return Err(match abort(producer, why, deadline) {
+                Undone::Unknown(told) => {
+                    Undone::Unknown(EngineError::OutcomeUnknown(told.to_string()))
+                }
+                certain => certain,
+            });
         }
         // A commit that was begun is not known to be undone: a fenced producer
         // may have been late with its answer alone.

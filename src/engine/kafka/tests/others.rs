@@ -60,7 +60,7 @@ async fn say(
 }
 
 async fn said(engine: &KafkaEngine, topic: &Topic) -> Vec<String> {
-    engine.freshen(topic, &[P0]).await;
+    engine.freshen(topic, &[P0]).await.unwrap();
     read_values(engine, topic, P0).await
 }
 
