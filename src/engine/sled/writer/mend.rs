@@ -19,6 +19,8 @@ impl Writer {
     pub(super) fn fail(&mut self, error: EngineError) {
         let full = matches!(error, EngineError::OutOfSpace(_));
         tracing::error!(%error, "a write failed; publishing stops");
+        // Its volume is about to be closed; that it failed as well is no news.
+        let _ = self.behind.end();
         let unknown = EngineError::OutcomeUnknown(error.to_string());
         let lost = std::mem::take(&mut self.unsynced);
         self.answer(lost.replies, Some(&unknown));

@@ -4,9 +4,10 @@
 //!
 //! ```text
 //!   jobs → drain → plan → apply → (sync) → show tails → answer
-//!                             └ buffered: answer here, sync within 100 ms
+//!                             └ buffered: answer here, sync within 100 ms, behind
 //! ```
 
+mod behind;
 mod mend;
 
 use super::{
@@ -27,6 +28,7 @@ use crate::{
     domain::{Offset, Timestamp},
     engine::EngineError,
 };
+use behind::Behind;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
@@ -66,6 +68,7 @@ pub(super) struct Writer {
     answers: UnboundedSender<Answers>,
     volume: Option<Arc<Volume>>,
     unsynced: Unsynced,
+    behind: Behind,
     /// Changes of the table that are planned or applied, but not synced.
     pending: HashMap<RawKey, Option<Entry>>,
     /// The time of the last commit: append times never go back.
@@ -95,7 +98,9 @@ impl Writer {
         sequence: u64,
     ) -> Writer {
         let volume = store.volumes.active();
+        let behind = Behind::new(Arc::clone(&store));
         Writer {
+            behind,
             store,
             jobs,
             answers,
@@ -160,6 +165,10 @@ impl Writer {
 
     fn turn(&mut self, jobs: Vec<Job>) -> Result<(), EngineError> {
         let jobs = self.take_probes(jobs)?;
+        if let Err(error) = self.behind.bytes() {
+            jobs.into_iter().for_each(|job| job.refuse(&error));
+            return Err(error);
+        }
         if let Err(refusal) = self.store.may_write() {
             self.merges.clear();
             jobs.into_iter().for_each(|job| job.refuse(&refusal));
@@ -169,8 +178,10 @@ impl Writer {
         }
         let due = |since: Instant| since.elapsed() >= self.store.config.buffered_sync;
         let much = self.unsynced.bytes > UNSYNCED_BYTES - COMMIT_BYTES.min(UNSYNCED_BYTES / 2);
-        if much || !self.unsynced.replies.is_empty() || self.unsynced.since.is_some_and(due) {
+        if !self.unsynced.replies.is_empty() {
             self.sync()?;
+        } else if much || self.unsynced.since.is_some_and(due) {
+            self.sync_behind()?;
         }
         self.merge_if_idle()?;
         if self.postings_due {
@@ -197,9 +208,9 @@ impl Writer {
         if self.first.is_some() {
             return Ok(());
         }
-        let all_synced = self.unsynced.since.is_none();
+        let all_synced = self.unsynced.since.is_none() && self.behind.bytes()? == 0;
         self.merge()?;
-        if all_synced { self.sync() } else { Ok(()) }
+        if all_synced { self.sync_behind() } else { Ok(()) }
     }
 
     /// Merges small batches, about as much as one turn may.
@@ -228,11 +239,12 @@ impl Writer {
 
     /// Syncs if what is unsynced and `more` bytes would be too much together.
     fn sync_before(&mut self, more: usize) -> Result<(), EngineError> {
-        match self.unsynced.bytes {
-            0 => Ok(()),
-            bytes if bytes + more <= UNSYNCED_BYTES => Ok(()),
-            _ => self.sync(),
+        let fits = |bytes: usize| bytes == 0 || bytes + more <= UNSYNCED_BYTES;
+        if fits(self.unsynced.bytes + self.behind.bytes()?) {
+            return Ok(());
         }
+        self.behind.end()?;
+        if fits(self.unsynced.bytes) { Ok(()) } else { self.sync() }
     }
 
     fn plan(&mut self, jobs: Vec<Job>) -> Result<Commit, EngineError> {
@@ -346,8 +358,21 @@ impl Writer {
         volume.apply(last)
     }
 
+    /// Has what was applied made durable, where nobody waits for that.
+    fn sync_behind(&mut self) -> Result<(), EngineError> {
+        let Unsynced { shows, replies, changes, .. } = &self.unsynced;
+        let waited_for = !replies.is_empty() || !changes.is_empty();
+        let Some(volume) = self.volume.clone() else { return self.sync() };
+        if waited_for || shows.iter().any(|show| !show.early) {
+            return self.sync();
+        }
+        let Unsynced { shows, bytes, .. } = std::mem::take(&mut self.unsynced);
+        self.behind.begin(volume, shows, bytes)
+    }
+
     /// Makes all that was applied durable, shows it and answers.
     fn sync(&mut self) -> Result<(), EngineError> {
+        self.behind.end()?;
         if self.unsynced.since.is_some() {
             let began = Instant::now();
             if let Some(volume) = &self.volume {
