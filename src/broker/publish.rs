@@ -4,8 +4,8 @@
 use super::{Broker, BrokerError, RecordFault, turns::Turn};
 use crate::{
     domain::{
-        Durability, Epoch, Offset, PackedRecords, PartitionId, RecordDraft, Timestamp, limits,
-        partitioner,
+        Durability, Epoch, Offset, PackedRecords, PartitionCount, PartitionId, RecordDraft,
+        Timestamp, limits, partitioner,
     },
     engine::{Append, Appended, AppendedPart, Idempotency, Topic},
 };
@@ -20,6 +20,8 @@ pub struct PublishBuilder {
     topic: Arc<Topic>,
     idempotency: Option<Idempotency>,
     turn: Option<Turn>,
+    /// Where those without key and partition go that do not go one by one.
+    together: Option<PartitionId>,
     parts: Vec<(PartitionId, PackedRecords)>,
     /// By partition: its place in `parts`, plus 1. Made once there are many.
     places: Vec<u16>,
@@ -55,6 +57,7 @@ impl PublishBuilder {
             topic,
             idempotency,
             turn: None,
+            together: None,
             parts: vec![],
             places: vec![],
             order: vec![],
@@ -122,14 +125,22 @@ impl PublishBuilder {
             (Some(partition), _) => Ok(partition),
             (None, Some(key)) => Ok(partitioner::by_key(key, count)),
             (None, None) if count.0 == 1 => Ok(PartitionId(0)),
-            (None, None) => {
-                let turn = self.turn.get_or_insert_with(|| match &self.idempotency {
-                    Some(idempotency) => Turn::repeatable(&idempotency.key),
-                    None => self.broker.turns.of(&self.topic),
-                });
-                Ok(turn.next(count))
-            }
+            (None, None) => Ok(self.in_turn(count)),
         }
+    }
+
+    /// The partition of a record that may go to any.
+    fn in_turn(&mut self, count: PartitionCount) -> PartitionId {
+        if let Some(together) = self.together {
+            return together;
+        }
+        let turn = self.turn.get_or_insert_with(|| match &self.idempotency {
+            Some(idempotency) => Turn::repeatable(&idempotency.key),
+            None => self.broker.turns.of(&self.topic),
+        });
+        let next = turn.next(count);
+        self.together = (!self.broker.engine.promises().spreads_each).then_some(next);
+        next
     }
 
     /// The place of the partition's part, which is made if there is none.

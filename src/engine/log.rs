@@ -113,6 +113,11 @@ pub struct Promises {
     /// all there or not there also when the gateway dies in the middle of it.
     /// With a key, or over several partitions, it is on every engine.
     pub whole_appends: bool,
+    /// Whether the records of a publish that name neither key nor partition go to
+    /// partitions in turn one by one. Else they go together to the partition whose
+    /// turn it is, as Kafka's own producers have it: an append to one partition is
+    /// much cheaper there than a transaction.
+    pub spreads_each: bool,
 }
 
 /// Whether the engine can do its work now.

@@ -26,7 +26,7 @@ pub(super) struct Alive {
     "ready": true, "state": "ready", "engine": "sled", "topics": 3,
     "promises": {
         "dense_offsets": true, "durable": true, "retention_by_append_time": true,
-        "counts_bytes": true, "whole_appends": true
+        "counts_bytes": true, "whole_appends": true, "spreads_each": true
     }
 }))]
 pub(super) struct Readiness {
@@ -56,6 +56,9 @@ pub(super) struct EnginePromises {
     /// Whether a publish to one partition without an idempotency key is all or
     /// nothing also when the gateway dies in the middle of it.
     whole_appends: bool,
+    /// Whether the records of a publish without key and partition go to partitions
+    /// in turn one by one (else together, publish by publish).
+    spreads_each: bool,
 }
 
 /// Whether the process lives
@@ -99,6 +102,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
             retention_by_append_time: promises.retention_by_append_time,
             counts_bytes: promises.counts_bytes,
             whole_appends: promises.whole_appends,
+            spreads_each: promises.spreads_each,
         },
     };
     let ready = readiness.ready;

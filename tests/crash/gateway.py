@@ -130,10 +130,13 @@ class Client:
 
     def publish(self, topic, records, durability=None, key=None):
         """Publishes; returns the answer's list of places."""
+        return self.publish_whole(topic, records, key, durability)["records"]
+
+    def publish_whole(self, topic, records, key=None, durability=None):
+        """Publishes; returns the whole answer."""
         query = f"?durability={durability}" if durability else ""
         headers = {"idempotency-key": key} if key else {}
-        _, answer = self.call("POST", f"/v1/topics/{topic}/records{query}", {"records": records}, headers)
-        return answer["records"]
+        return self.call("POST", f"/v1/topics/{topic}/records{query}", {"records": records}, headers)[1]
 
     def read_from(self, topic, start=None, cursor=None, limit=5000):
         """One page."""

@@ -39,6 +39,8 @@ class Load:
         self.book, self.perhaps, self.refusals = {}, set(), []
         # What belongs together: all of it or nothing is in the log.
         self.wholes, self.repeats = [], 0
+        # Keys whose every refusal said for certain that nothing happened, and something had.
+        self.lies = []
         self.lock, self.ending = threading.Lock(), threading.Event()
         self.threads = [threading.Thread(target=self.run, args=(n,), daemon=True) for n in range(threads)]
         for thread in self.threads:
@@ -50,18 +52,22 @@ class Load:
             count += 1
             names = [f"{number}.{count}.{i}" for i in range(self.batch)]
             # Three ways of an append: one partition, several, and with a key.
-            records = [{"key": f"k{number}" if count % 3 else name, "value": {"name": name}} for name in names]
-            key = f"{number}.{count}" if count % 5 == 0 else None
+            records = [{"key": f"k{number}", "value": {"name": name}} for name in names]
+            if count % 3 == 0:
+                records = [{"partition": i % 3, "value": {"name": name}} for i, name in enumerate(names)]
+            key, certain = f"{number}.{count}" if count % 5 == 0 else None, True
             if key or count % 3 == 0:
                 self.wholes.append(names)
             # What has a key is sent until it is answered for certain, as a careful client does.
-            for attempt in range(60 if key else 1):
+            for attempt in range(600 if key else 1):
                 try:
                     client = client or Client(self.gateways[at % len(self.gateways)].port)
-                    places = client.publish(self.topic, records, key=key)
+                    answer = client.publish_whole(self.topic, records, key)
                     with self.lock:
                         self.repeats += attempt > 0
-                        for name, place in zip(names, places):
+                        if answer.get("repeated") and certain:
+                            self.lies.append(key)
+                        for name, place in zip(names, answer["records"]):
                             self.book[name] = (place["partition"], place["offset"])
                     break
                 except Refused as refused:
@@ -69,11 +75,12 @@ class Load:
                         self.refusals.append(refused)
                         if refused.problem.get("may_have_happened"):
                             self.perhaps.update(names)
+                            certain = False
                     time.sleep(0.05)
                 except Gone:
                     with self.lock:
                         self.perhaps.update(names)
-                    client, at = None, at + 1
+                    client, at, certain = None, at + 1, False
                     time.sleep(0.05)
                 if self.ending.is_set():
                     break

@@ -38,40 +38,39 @@ def java():
     return found
 
 
-def class_path(progress, pom=POM, lib=LIB, what=None):
-    """The class path of the broker, or of another POM; fetches it if the POM is not the one it was made from."""
-    mark = hashlib.sha256(pom.read_bytes()).hexdigest()
-    stamp = lib / "made-from"
+def class_path(progress):
+    """The class path of the broker; fetches it if the POM is not the one it was made from."""
+    mark = hashlib.sha256(POM.read_bytes()).hexdigest()
+    stamp = LIB / "made-from"
     if not is_made(stamp, mark):
         CACHE.mkdir(parents=True, exist_ok=True)
         with open(CACHE / "lib.lock", "w") as lock:
             # Two tests that start at once fetch once.
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not is_made(stamp, mark):
-                what = what or f"Kafka {kafka_version()}"
-                progress(f"fetching {what} from Maven Central")
-                fetch(pom, lib, what)
+                progress(f"fetching Kafka {kafka_version()} from Maven Central")
+                fetch()
                 stamp.write_text(mark)
-    return f"{lib}/*"
+    return f"{LIB}/*"
 
 
 def is_made(stamp, mark):
     return stamp.exists() and stamp.read_text() == mark
 
 
-def fetch(pom, lib, what):
+def fetch():
     mvn = shutil.which("mvn")
     if not mvn:
-        raise Fault(f"mvn is not installed, and {what} is fetched with it: `apt-get install maven`")
-    shutil.rmtree(lib, ignore_errors=True)
-    command = [mvn, "-q", "-B", "-Dstyle.color=never", "-f", str(pom), COPY]
-    command += ["-DincludeScope=runtime", f"-DoutputDirectory={lib}"]
+        raise Fault("mvn is not installed, and Kafka is fetched with it: `apt-get install maven`")
+    shutil.rmtree(LIB, ignore_errors=True)
+    command = [mvn, "-q", "-B", "-Dstyle.color=never", "-f", str(POM), COPY]
+    command += ["-DincludeScope=runtime", f"-DoutputDirectory={LIB}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=15 * MINUTE, check=False)
     except subprocess.TimeoutExpired:
-        raise Fault(f"mvn did not fetch {what} in 15 minutes: is repo.maven.apache.org reachable?") from None
+        raise Fault("mvn did not fetch Kafka in 15 minutes: is repo.maven.apache.org reachable?") from None
     if done.returncode:
         told = (done.stdout + done.stderr).strip()
         # After the first line mvn explains how to make it say more.
         first = next((line for line in told.splitlines() if "ERROR" in line), told[-2000:])
-        raise Fault(f"mvn could not fetch {what}; is repo.maven.apache.org reachable?\n{first}")
+        raise Fault(f"mvn could not fetch Kafka; is repo.maven.apache.org reachable?\n{first}")

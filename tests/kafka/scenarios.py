@@ -60,6 +60,7 @@ class World:
         stored = times.keys()
         torn = [names for names in load.wholes if 0 < len(stored & set(names)) < len(names)]
         need(not torn, f"in the log in part: {torn[:2]}")
+        need(not load.lies, f"done, and refused for certain before: {load.lies[:3]}")
         known = load.book.keys() | load.perhaps
         strange = [name for name in times if name not in known]
         need(not strange, f"refused for certain, and there all the same: {strange[:5]}")

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::Args;
@@ -92,6 +92,7 @@ async fn steady(
         let warm_up = pace(args.to, requests, length(options.warm_up)).await;
         warm_up.map_err(BenchError::load("a warm-up"))?;
     }
+    let begun = Instant::now();
     let timed = pace(args.to, requests, length(options.seconds)).await;
     let timed = timed.map_err(BenchError::load("a steady load"))?;
     let mut latencies_us: Vec<u32> = timed
@@ -99,9 +100,5 @@ async fn steady(
         .map(|timed| u32::try_from(timed.latency.as_micros()).unwrap_or(u32::MAX))
         .collect();
     latencies_us.sort_unstable();
-    Ok(Sample {
-        requests: latencies_us.len() as u64,
-        elapsed: Duration::from_secs_f64(options.seconds),
-        latencies_us,
-    })
+    Ok(Sample { requests: latencies_us.len() as u64, elapsed: begun.elapsed(), latencies_us })
 }

@@ -162,26 +162,18 @@ async fn with_key(
         if keys >= core.config.idempotency_max {
             return Err(EngineError::IdempotencyFull(keys));
         }
-        let (given_back, ran, mut producer) = run_with_key(core, job, request, producer).await?;
+        let (given_back, ran) = run_with_key(core, job, request, producer).await?;
         job = given_back;
         match ran {
-            Ok((bases, end)) => {
-                // The next one in this place has to know.
-                if let Err(error) = core.state.seen(end).await {
-                    discard(producer.take()).await;
-                    return Err(error);
-                }
+            Ok(bases) => {
                 let parts = job.placed(&bases);
                 return Ok(Appended { parts, appended: job.appended, repeated: false });
             }
             Err(undone) if undone.is_scattered() => last = undone.told(),
             Err(Undone::Aborted(error)) => return Err(error),
-            Err(Undone::Fenced) => discard(producer.take()).await,
-            Err(Undone::Unknown(error)) => {
-                // Whoever takes the place next learns what became of it.
-                discard(producer.take()).await;
-                (unheard, last) = (true, error);
-            }
+            Err(Undone::Fenced) => {}
+            // Whoever takes the place next learns what became of it.
+            Err(Undone::Unknown(error)) => (unheard, last) = (true, error),
         }
     }
     Err(last)
@@ -206,24 +198,30 @@ async fn take_over(
     let taken = taken.await?.map_err(Undone::told)?;
     // What others committed under it is known once this was read. Of the request
     // itself nothing was sent yet.
-    core.barrier().await.map_err(|error| EngineError::Unavailable(error.to_string()))?;
+    if let Err(error) = core.barrier().await {
+        discard(taken).await;
+        return Err(EngineError::Unavailable(error.to_string()));
+    }
     **place = Some(taken);
     Ok(())
 }
 
-type Ran = (Job, Result<(Vec<Offset>, Offset), Undone>, OwnedMutexGuard<Option<Producer>>);
+type Ran = (Job, Result<Vec<Offset>, Undone>);
 
-/// One transaction with the key's note in it. It goes on though nobody waits.
+/// One transaction with the key's note in it. It goes on though nobody waits, and
+/// the place is free again only once the note was read, or the producer is gone:
+/// the next one in it has to know.
 async fn run_with_key(
     core: &Arc<Core>,
     job: Job,
     request: &Idempotency,
-    producer: OwnedMutexGuard<Option<Producer>>,
+    mut producer: OwnedMutexGuard<Option<Producer>>,
 ) -> Result<Ran, EngineError> {
     let request = request.clone();
+    let here = tokio::runtime::Handle::current();
     core.beside(move |core| {
         let Some(taken) = producer.as_ref() else {
-            return (job, Err(Undone::Fenced), producer);
+            return (job, Err(Undone::Fenced));
         };
         let note = |bases: &[Offset]| {
             let parts = job.placed(bases);
@@ -234,8 +232,14 @@ async fn run_with_key(
             Some(Noted { raw: core.state.raw.clone(), notes })
         };
         let ran = transactions::run(taken, Some(&job.work()), note, core.deadline());
-        let ran = ran.map(|(bases, end)| (bases, end.unwrap_or_default()));
-        (job, ran, producer)
+        let ran = ran.and_then(|(bases, end)| {
+            let seen = here.block_on(core.state.seen(end.unwrap_or_default()));
+            seen.map(|()| bases).map_err(Undone::Unknown)
+        });
+        if let Err(Undone::Fenced | Undone::Unknown(_)) = ran {
+            *producer = None;
+        }
+        (job, ran)
     })
     .await
 }

@@ -128,11 +128,14 @@ impl Partition {
             shared.trimmed_to = shared.trimmed_to.max(trimmed_to);
             let (Some(theirs), Some(ours)) = (epochs.last(), shared.epochs.last()) else { return };
             let news = (theirs.epoch, Reverse(theirs.first)) > (ours.epoch, Reverse(ours.first));
+            let later = theirs.epoch > ours.epoch;
+            let first = theirs.first;
             if news {
-                shared.start = shared.start.min(theirs.first);
+                shared.start = shared.start.min(first);
                 shared.epochs = epochs.to_vec();
             }
-            news.then_some(theirs.first)
+            // Readers of the same epoch may have gone on beyond its beginning.
+            later.then_some(first)
         };
         if let Some(to) = lost {
             self.recent.lock().clear();
@@ -388,7 +391,7 @@ mod tests {
         partition.learn(Offset(1), &epochs(4));
         assert_eq!(
             (partition.view().tail, partition.shared().epochs),
-            (Offset(4), epochs(4).to_vec())
+            (Offset(8), epochs(4).to_vec())
         );
     }
 

@@ -200,18 +200,27 @@ impl Core {
         deadline: Instant,
     ) -> Result<(), EngineError> {
         let end = self.note_one(vec![notes::barrier(self.gateway)]).await?;
-        if self.state.seen_within(end, HIDDEN).await {
-            return Ok(());
+        loop {
+            let before = self.state.read_to();
+            if self.state.seen_within(end, HIDDEN).await {
+                return Ok(());
+            }
+            // Much to read is not the same as nothing to be seen.
+            if self.state.read_to() == before || Instant::now() >= deadline {
+                break;
+            }
         }
         tracing::info!("the state topic is held up; a gateway may have died in a transaction");
-        let ended = self.beside(|core| {
-            (0..SLOTS).try_for_each(|slot| {
-                core.pool.take_over(slot, core.config.publish_timeout).map(drop)
-            })
+        let ended = self.beside(move |core| {
+            for slot in 0..SLOTS {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let taken = core.pool.take_over(slot, left.min(core.config.publish_timeout));
+                if let Err(undone) = taken {
+                    tracing::debug!(?undone, slot, "a shared producer could not be taken over");
+                }
+            }
         });
-        if let Err(undone) = ended.await? {
-            tracing::debug!(?undone, "a shared producer could not be taken over");
-        }
+        ended.await?;
         let left = deadline.saturating_duration_since(Instant::now());
         if self.state.seen_within(end, left).await {
             return Ok(());
@@ -262,18 +271,24 @@ impl Core {
         self.state.with(|notes| notes.named(name.as_str()))
     }
 
-    /// Takes in what other gateways kept of partitions.
-    pub(super) fn learn(&self) {
+    /// Takes in what other gateways kept of partitions; answers those of which
+    /// less is kept than is known here.
+    pub(super) fn learn(&self) -> Vec<(Arc<TopicState>, PartitionId)> {
+        let mut newer = vec![];
         for state in self.catalog.all() {
             let of = state.topic().incarnation;
             self.state.with(|notes| {
                 for partition in &state.partitions {
-                    if let Some(note) = notes.partition(of, partition.id) {
-                        partition.learn(note.trimmed_to, &note.epochs);
+                    let Some(note) = notes.partition(of, partition.id) else { continue };
+                    partition.learn(note.trimmed_to, &note.epochs);
+                    let ours = partition.shared();
+                    if ours.trimmed_to > note.trimmed_to || ours.epochs != note.epochs {
+                        newer.push((Arc::clone(&state), partition.id));
                     }
                 }
             });
         }
+        newer
     }
 
     /// Keeps a partition's epochs, and how far it was trimmed.
@@ -282,9 +297,16 @@ impl Core {
         topic: &TopicState,
         id: PartitionId,
     ) -> Result<(), EngineError> {
-        let shared = topic.partition(id)?.shared();
+        let (partition, of) = (topic.partition(id)?, topic.topic().incarnation);
+        // What others kept meanwhile is not to be lost.
+        self.state.with(|notes| {
+            if let Some(note) = notes.partition(of, id) {
+                partition.learn(note.trimmed_to, &note.epochs);
+            }
+        });
+        let shared = partition.shared();
         let note = notes::PartitionNote { trimmed_to: shared.trimmed_to, epochs: shared.epochs };
-        let note = notes::partition_note(topic.topic().incarnation, id, &note);
+        let note = notes::partition_note(of, id, &note);
         self.note(vec![note]).await
     }
 }

@@ -91,6 +91,7 @@ impl Engine for KafkaEngine {
             retention_by_append_time: false,
             counts_bytes: false,
             whole_appends: false,
+            spreads_each: false,
         }
     }
 

@@ -268,6 +268,8 @@ impl Reader {
                     self.place = None;
                     self.go(topic, id, reading.next)?;
                 }
+                // Another may have come to lead it in between.
+                Step::AtEnd if !self.knows(topic, id, tail)? => break Step::Enough,
                 end => break end,
             }
         };

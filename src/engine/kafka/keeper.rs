@@ -61,7 +61,12 @@ pub(super) async fn run(core: Arc<Core>, mut truncated: UnboundedReceiver<Trunca
                 continue;
             }
         }
-        core.learn();
+        for (topic, partition) in core.learn() {
+            if let Err(error) = core.keep_partition(&topic, partition).await {
+                tracing::debug!(%error, "what is known of a partition is kept later");
+                break;
+            }
+        }
         round = round.wrapping_add(1);
         settings |= round.is_multiple_of(SETTINGS_EVERY);
         match look_with(&core, &mut doubts, settings, false).await {
@@ -209,7 +214,8 @@ async fn vanished(core: &Arc<Core>, state: &Arc<TopicState>) {
     }
     let topic = state.topic();
     tracing::warn!(topic = state.raw, "the topic was deleted in the cluster");
-    let notes = core.state.with(|all| all.to_forget(topic.name.as_str(), topic.incarnation));
+    let notes =
+        core.state.with(|all| all.to_forget(topic.name.as_str(), &state.raw, topic.incarnation));
     if let Err(error) = topics::forget(core, notes).await {
         tracing::warn!(%error, topic = state.raw, "what was kept of a deleted topic is left");
     }

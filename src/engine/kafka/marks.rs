@@ -35,8 +35,10 @@ pub(super) const ASK: Duration = Duration::from_secs(5);
 /// How long a broker may take to answer for its partitions: those of others wait
 /// for it.
 const ANSWER: Duration = Duration::from_millis(500);
-/// One that did not is not asked again so soon.
-const SILENT: Duration = Duration::from_secs(2);
+/// One that did not is not asked again so soon: this long at first, then twice as
+/// long each time, up to the other.
+const SILENT: Duration = Duration::from_millis(250);
+const SILENT_MOST: Duration = Duration::from_secs(2);
 /// How soon the cluster is asked again for what is not visible yet.
 const AGAIN: Duration = Duration::from_millis(2);
 /// How long a followed partition's reader may take to come to where the log ends.
@@ -77,11 +79,20 @@ struct Thread {
     refresh: Duration,
     waiting: Vec<(Arc<TopicState>, PartitionId, Offset, Instant)>,
     fresh: Vec<(Arc<TopicState>, Vec<PartitionId>, oneshot::Sender<Tails>)>,
-    /// How often, and since when, a partition was found shorter than it was.
-    strikes: HashMap<(Key, PartitionId), (u32, Instant)>,
-    /// Brokers that did not answer, by when they are asked again.
-    silent: HashMap<i32, Instant>,
+    strikes: HashMap<(Key, PartitionId), Strikes>,
+    /// Brokers that did not answer: when they are asked again, and how long they
+    /// were left alone.
+    silent: HashMap<i32, (Instant, Duration)>,
     round: u32,
+}
+
+/// How often a partition was found shorter than it was.
+struct Strikes {
+    count: u32,
+    first: Instant,
+    last: Instant,
+    /// The least that it was found to have: what is beyond is of other records.
+    lowest: Offset,
 }
 
 /// Where the partitions of a topic end.
@@ -136,6 +147,9 @@ impl Marks {
         topic: &Arc<TopicState>,
         ids: Vec<PartitionId>,
     ) -> Result<(), EngineError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
         let (done, told) = oneshot::channel();
         let asked = ids.clone();
         if self.asks.send(Ask::Now(Arc::clone(topic), ids, done)).is_err() {
@@ -296,29 +310,36 @@ impl Thread {
                 self.take_in(&spot, *start, (*was, tail));
             }
         }
-        self.strikes.retain(|_, (_, since)| since.elapsed() < STRUCK * 20);
+        // One that nobody told of since may have come back.
+        let stale = (self.refresh * ALL_EVERY * 2).max(STRUCK);
+        self.strikes.retain(|_, strikes| strikes.last.elapsed() < stale);
     }
 
     /// Asks each leader for the marks of its own, so that one that is gone holds
     /// up no other for long.
     fn ask_leaders(&mut self, places: Vec<Spot>, mark: At) -> Vec<(Spot, Option<Offset>)> {
         let now = Instant::now();
-        self.silent.retain(|_, until| *until > now);
         let mut by_leader: HashMap<i32, Vec<Spot>> = HashMap::new();
         for (topic, id) in places {
             let leader = topic.partition(id).ok().and_then(|p| p.leader());
-            if let Some(leader) = leader.filter(|leader| !self.silent.contains_key(leader)) {
+            let silent = |leader: &i32| self.silent.get(leader).is_some_and(|(at, _)| *at > now);
+            if let Some(leader) = leader.filter(|leader| !silent(leader)) {
                 by_leader.entry(leader).or_default().push((topic, id));
             }
         }
         let mut found = vec![];
         for (leader, places) in by_leader {
             match self.ask_one(&places, mark) {
-                Ok(marks) => found.extend(places.into_iter().zip(marks)),
+                Ok(marks) => {
+                    self.silent.remove(&leader);
+                    found.extend(places.into_iter().zip(marks));
+                }
                 Err(error) => {
                     tracing::debug!(%error, leader, "a broker does not tell of its partitions");
                     self.learn_leaders(&places);
-                    self.silent.insert(leader, Instant::now() + SILENT);
+                    let before = self.silent.get(&leader).map(|(_, pause)| *pause * 2);
+                    let pause = before.unwrap_or(SILENT).min(SILENT_MOST);
+                    self.silent.insert(leader, (Instant::now() + pause, pause));
                 }
             }
         }
@@ -355,13 +376,18 @@ impl Thread {
         let Ok(partition) = topic.partition(*id) else { return };
         let place = (key(topic), *id);
         if tail < was {
-            let (strikes, since) = self.strikes.entry(place).or_insert((0, Instant::now()));
-            *strikes += 1;
-            if *strikes >= STRIKES && since.elapsed() >= STRUCK {
+            let now = Instant::now();
+            let begun = Strikes { count: 0, first: now, last: now, lowest: tail };
+            let strikes = self.strikes.entry(place).or_insert(begun);
+            strikes.count += 1;
+            strikes.last = now;
+            strikes.lowest = strikes.lowest.min(tail);
+            let to = strikes.lowest;
+            if strikes.count >= STRIKES && strikes.first.elapsed() >= STRUCK {
                 self.strikes.remove(&place);
-                tracing::warn!(topic = topic.raw, partition = id.0, %tail, was = %partition.tail(),
+                tracing::warn!(topic = topic.raw, partition = id.0, %to, %was,
                     "the cluster lost committed records");
-                partition.truncate(tail);
+                partition.truncate(to);
                 let _ = self.truncated.send(Truncated { topic: Arc::clone(topic), partition: *id });
             }
             return;

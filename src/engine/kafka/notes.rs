@@ -218,11 +218,15 @@ impl Notes {
         }
     }
 
-    /// What is to be noted of a name whose topic is gone; `None` if it is already.
-    fn vanished(&self, name: &str, last: Incarnation) -> Option<GoneNote> {
-        let gone = self.gone.get(name);
-        let times = gone.map_or(0, |gone| gone.times) + 1;
-        gone.is_none_or(|gone| gone.last != last).then_some(GoneNote { times, last })
+    /// What is to be noted of a name whose topic is gone; `None` if the name
+    /// stands for another by now.
+    fn vanished(&self, name: &str, raw: &str, last: Incarnation) -> Option<GoneNote> {
+        let stands = match self.named(name) {
+            Named::Made(made) => made.incarnation,
+            Named::Others { times } => naming::of_others(raw, times),
+        };
+        let times = self.gone.get(name).map_or(0, |gone| gone.times) + 1;
+        (stands == last).then_some(GoneNote { times, last })
     }
 
     pub(super) fn partition(&self, of: Incarnation, id: PartitionId) -> Option<&PartitionNote> {
@@ -269,7 +273,7 @@ impl Notes {
     /// What is to be noted of a topic that is gone: so, and what was kept of its
     /// partitions and keys taken away. The note of its making stays, and counts no
     /// more: another gateway may be writing the next of that name.
-    pub(super) fn to_forget(&self, name: &str, of: Incarnation) -> Vec<Note> {
+    pub(super) fn to_forget(&self, name: &str, raw: &str, of: Incarnation) -> Vec<Note> {
         let parts = self.partitions.keys().filter(|(i, _)| *i == of).map(|(i, id)| {
             let key = [&b"P"[..], &i.0.to_be_bytes(), &id.0.to_be_bytes()].concat();
             Note { key, value: None }
@@ -279,7 +283,7 @@ impl Notes {
             .keys()
             .filter(|(i, _)| *i == of)
             .filter_map(|(i, key)| Some(key_note(*i, &IdempotencyKey::new(key).ok()?, None)));
-        let gone = self.vanished(name, of).map(|gone| gone_note(name, &gone));
+        let gone = self.vanished(name, raw, of).map(|gone| gone_note(name, &gone));
         gone.into_iter().chain(parts).chain(keys).collect()
     }
 
@@ -376,11 +380,14 @@ mod tests {
         assert_eq!(all.entry(&state_key("s", b"\0k"), NOW), Some(kept));
         assert_eq!(all.key(of, &key, Timestamp::from_millis(2_000)), None);
         let mut left = all;
-        for note in left.to_forget("a", of) {
+        for note in left.to_forget("a", "a", of) {
             assert!(left.apply(&note.key, note.value.as_deref()).is_some());
         }
         assert_eq!((left.named("a"), left.keys()), (Named::Others { times: 1 }, 0));
-        assert_eq!((left.partition(of, PartitionId(1)), left.to_forget("a", of)), (None, vec![]));
+        assert_eq!(
+            (left.partition(of, PartitionId(1)), left.to_forget("a", "a", of)),
+            (None, vec![])
+        );
     }
 
     #[test]
@@ -391,11 +398,13 @@ mod tests {
             config: TopicConfig::default(),
         };
         let mut all = applied(&[topic_note("a", &made(1))]);
-        let went = all.vanished("a", Incarnation(1)).unwrap();
+        let went = all.vanished("a", "a", Incarnation(1)).unwrap();
         let gone = gone_note("a", &went);
         all.apply(&gone.key, gone.value.as_deref());
         assert_eq!(all.named("a"), Named::Others { times: 1 });
-        assert_eq!(all.vanished("a", Incarnation(1)), None);
+        assert_eq!(all.vanished("a", "a", Incarnation(1)), None);
+        let of_others = naming::of_others("a", 1);
+        assert_eq!(all.vanished("a", "a", of_others).map(|gone| gone.times), Some(2));
         // Another gateway makes it anew, and a third one is late: in either order.
         let again = topic_note("a", &made(2));
         for note in [&again, &gone, &again] {
@@ -404,7 +413,9 @@ mod tests {
                 assert_eq!(all.named("a"), Named::Made(made(2)));
             }
         }
-        assert_eq!(all.vanished("a", Incarnation(2)).unwrap().times, 2);
+        assert_eq!(all.vanished("a", "a", of_others), None);
+        assert_eq!(all.vanished("a", "a", Incarnation(1)), None);
+        assert_eq!(all.vanished("a", "a", Incarnation(2)).unwrap().times, 2);
     }
 
     #[test]

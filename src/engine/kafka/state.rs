@@ -110,6 +110,11 @@ impl StateTopic {
         Err(EngineError::OutcomeUnknown("the state topic is not read".to_owned()))
     }
 
+    /// The offset after the last record that was read.
+    pub(super) fn read_to(&self) -> Offset {
+        *self.read.borrow()
+    }
+
     /// Whether all before `to` is read in that time.
     pub(super) async fn seen_within(&self, to: Offset, most: Duration) -> bool {
         let mut read = self.read.subscribe();

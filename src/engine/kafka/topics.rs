@@ -132,7 +132,8 @@ pub(super) async fn delete(core: &Arc<Core>, topic: &Topic) -> Result<(), Engine
     }
     core.has_deleted(&state.raw);
     core.catalog.remove(&state);
-    let left = core.state.with(|notes| notes.to_forget(name.as_str(), topic.incarnation));
+    let left =
+        core.state.with(|notes| notes.to_forget(name.as_str(), &state.raw, topic.incarnation));
     forget(core, left).await?;
     let deadline = Instant::now() + GONE;
     while Instant::now() < deadline {

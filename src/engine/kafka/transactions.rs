@@ -16,7 +16,7 @@ use crate::{
 };
 use rdkafka::{
     error::KafkaError,
-    producer::{BaseRecord, Producer as _, PurgeConfig},
+    producer::{BaseRecord, Producer as _},
 };
 use std::{
     sync::Arc,
@@ -31,6 +31,8 @@ pub(super) const OPEN_MS: u32 = 10_000;
 const LEAST: Duration = Duration::from_secs(1);
 /// How long reports are waited for in one go.
 const POLL: Duration = Duration::from_millis(1);
+/// How long an abort goes on before reports are heard.
+const ABORT: Duration = Duration::from_millis(20);
 
 /// The records of a partition were not written together: another's came between
 /// two batches. Such a transaction is undone, and tried again.
@@ -102,9 +104,14 @@ fn write(
         records::send(producer, &work.topic.raw, *id, records, work.appended, &ticket)?;
         landings.push(landing);
     }
-    let mut bases = Vec::with_capacity(landings.len());
+    // All are waited for before anything is undone.
+    let mut placed = Vec::with_capacity(landings.len());
     for landing in landings {
-        match wait(producer, landing, deadline, topic)?.as_slice() {
+        placed.push(wait(producer, landing, deadline, topic)?);
+    }
+    let mut bases = Vec::with_capacity(placed.len());
+    for runs in placed {
+        match runs.as_slice() {
             [run] => bases.push(run.base),
             _ => return Err(EngineError::Unavailable(SCATTERED.to_owned())),
         }
@@ -166,13 +173,20 @@ fn left(deadline: Instant) -> Duration {
 /// Nothing of it is to be seen. If the cluster cannot be told so, it undoes it
 /// by itself after [`OPEN_MS`]: there is no commit that it could take for one.
 fn abort(producer: &Producer, error: EngineError, deadline: Instant) -> Undone {
-    // It waits for what is on its way, and nobody else hears of that.
-    producer.purge(PurgeConfig::default().queue().inflight());
-    let purged = Instant::now() + LEAST;
-    while producer.in_flight_count() > 0 && Instant::now() < purged {
-        producer.poll(POLL);
-    }
-    match producer.abort_transaction(left(deadline)) {
+    let until = Instant::now() + left(deadline);
+    let aborted = loop {
+        // It waits for the reports of what is on its way, which nobody else hears,
+        // and goes on where it was when it is called again.
+        match producer.abort_transaction(ABORT) {
+            Err(KafkaError::Transaction(fault))
+                if fault.is_retriable() && Instant::now() < until =>
+            {
+                producer.poll(POLL);
+            }
+            told => break told,
+        }
+    };
+    match aborted {
         Ok(()) => Undone::Aborted(error),
         Err(fault) if errors::is_fenced(&fault) => Undone::Fenced,
         Err(fault) => {

@@ -25,6 +25,7 @@ impl Engine for MemoryEngine {
             retention_by_append_time: true,
             counts_bytes: true,
             whole_appends: true,
+            spreads_each: true,
         }
     }
 

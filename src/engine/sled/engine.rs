@@ -296,6 +296,7 @@ impl Engine for SledEngine {
             retention_by_append_time: true,
             counts_bytes: true,
             whole_appends: true,
+            spreads_each: true,
         }
     }
 

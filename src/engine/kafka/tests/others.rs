@@ -118,6 +118,21 @@ async fn of_the_same_key_at_both_gateways_at_once_one_appends() {
     close(both).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a Kafka cluster: tests/kafka/run"]
+async fn who_hangs_up_and_asks_again_has_it_stored_once() {
+    let (_home, both, topic) = two().await;
+    for round in 0..40 {
+        let key = format!("k{round}");
+        let first = say(&both[0], &topic, "x", Some((&key, 1)));
+        // Dropped wherever it is by then; what it began goes on.
+        let _answered = tokio::time::timeout(Duration::from_millis(round % 20), first).await;
+        say(&both[0], &topic, "x", Some((&key, 1))).await.unwrap();
+    }
+    assert_eq!(said(&both[1], &topic).await.len(), 40);
+    close(both).await;
+}
+
 /// A producer of another program.
 fn foreign(home: &OnCluster, settings: &[(&str, &str)]) -> BaseProducer {
     let mut config = ClientConfig::new();

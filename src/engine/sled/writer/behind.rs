@@ -67,6 +67,11 @@ impl Behind {
         Ok(())
     }
 
+    /// Whether one was begun and not heard of since.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
     /// The bytes that may not be on the disk yet. Errors with what the sync met.
     pub(super) fn bytes(&mut self) -> Result<usize, EngineError> {
         if self.under_way.is_some()

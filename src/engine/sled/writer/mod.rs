@@ -140,6 +140,14 @@ impl Writer {
     fn wait(&mut self) -> Option<Vec<Job>> {
         let first = match (self.first.take(), self.unsynced.since) {
             (Some(first), _) => first,
+            (None, None) if self.behind.is_under_way() => {
+                // What the sync meets is heard soon, whoever comes.
+                match self.jobs.recv_timeout(self.store.config.buffered_sync) {
+                    Ok(job) => job,
+                    Err(RecvTimeoutError::Timeout) => return Some(vec![]),
+                    Err(RecvTimeoutError::Disconnected) => return None,
+                }
+            }
             (None, None) => self.jobs.recv().ok()?,
             (None, Some(since)) => {
                 let due = since + self.store.config.buffered_sync;
