@@ -26,10 +26,14 @@ COPY . .
 # them. Cargo goes by file times, and an older checkout would pass for built: hence the touch.
 RUN --mount=type=cache,target=/build/target \
     touch src/lib.rs src/main.rs \
-    && cargo build --release --locked --bin tidegate \
+    && cargo build --release --locked --features kafka-tls --bin tidegate \
     && install -D target/release/tidegate /out/tidegate
 
 FROM debian:bookworm-slim
+# For TLS to a Kafka cluster.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates libssl3 \
+    && rm -rf /var/lib/apt/lists/*
 RUN groupadd --system --gid 10001 tidegate \
     && useradd --system --uid 10001 --gid tidegate --home-dir /data --no-create-home \
         --shell /usr/sbin/nologin tidegate \

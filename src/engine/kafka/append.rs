@@ -33,7 +33,7 @@ use std::{
 use tokio::sync::OwnedMutexGuard;
 
 /// How long an answer waits to be visible.
-const VISIBLE: Duration = Duration::from_secs(2);
+const VISIBLE: Duration = Duration::from_secs(5);
 /// How often a request with a key is taken up again after another gateway took
 /// its producer over, or its outcome was not heard.
 const ATTEMPTS: u32 = 10;
@@ -43,6 +43,8 @@ struct Job {
     topic: Arc<TopicState>,
     parts: Vec<(PartitionId, PackedRecords)>,
     appended: Timestamp,
+    /// Tells what this did from what others did under the same key.
+    mark: u64,
 }
 
 impl Job {
@@ -67,7 +69,8 @@ pub(super) async fn append(core: &Arc<Core>, append: Append) -> Result<Appended,
         topic.partition(*id)?;
     }
     let Append { parts, idempotency, .. } = append;
-    let job = Job { topic: Arc::clone(&topic), parts, appended: core.now() };
+    let job =
+        Job { topic: Arc::clone(&topic), parts, appended: core.now(), mark: fastrand::u64(..) };
     let done = match idempotency {
         Some(request) => with_key(core, job, &request).await?,
         None => {
@@ -75,9 +78,8 @@ pub(super) async fn append(core: &Arc<Core>, append: Append) -> Result<Appended,
             if job.parts.len() == 1 { plain(core, &job).await? } else { whole(core, job).await? }
         }
     };
-    if !done.repeated {
-        visible(core, &topic, &done.parts).await;
-    }
+    // What a repeat is answered may have been done a moment ago.
+    visible(core, &topic, &done.parts).await;
     Ok(done)
 }
 
@@ -156,7 +158,7 @@ async fn with_key(
         }
         // Nobody else can use the key now.
         if let Some(done) = known(core, &job, request)? {
-            return Ok(Appended { repeated: !unheard, ..done });
+            return Ok(done);
         }
         let keys = core.state.with(notes::Notes::keys);
         if keys >= core.config.idempotency_max {
@@ -184,7 +186,7 @@ fn known(core: &Core, job: &Job, request: &Idempotency) -> Result<Option<Appende
     let (of, now) = (job.topic.topic().incarnation, core.now());
     core.state.with(|notes| match notes.key(of, &request.key, now) {
         Some(note) if note.digest != request.digest => Err(EngineError::IdempotencyConflict),
-        Some(note) => Ok(Some(note.answer())),
+        Some(note) => Ok(Some(note.answer(job.mark))),
         None => Ok(None),
     })
 }
@@ -226,7 +228,7 @@ async fn run_with_key(
         let note = |bases: &[Offset]| {
             let parts = job.placed(bases);
             let expires = job.appended.plus(request.ttl);
-            let note = KeyNote::of(request.digest, expires, job.appended, &parts);
+            let note = KeyNote::of((request.digest, job.mark), expires, job.appended, &parts);
             let of = job.topic.topic().incarnation;
             let notes = vec![notes::key_note(of, &request.key, Some(&note))];
             Some(Noted { raw: core.state.raw.clone(), notes })

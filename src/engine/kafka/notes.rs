@@ -69,6 +69,8 @@ pub(super) struct PartitionNote {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct KeyNote {
     pub digest: BodyDigest,
+    /// Which attempt did it.
+    pub by: u64,
     pub expires: Timestamp,
     pub appended: Timestamp,
     /// Partition, base, count, epoch.
@@ -77,22 +79,22 @@ pub(super) struct KeyNote {
 
 impl KeyNote {
     pub(super) fn of(
-        digest: BodyDigest,
+        (digest, by): (BodyDigest, u64),
         expires: Timestamp,
         appended: Timestamp,
         parts: &[AppendedPart],
     ) -> KeyNote {
         let parts = parts.iter().map(|p| (p.partition, p.base, p.count, p.epoch)).collect();
-        KeyNote { digest, expires, appended, parts }
+        KeyNote { digest, by, expires, appended, parts }
     }
 
-    /// What a repeat is answered.
-    pub(super) fn answer(&self) -> Appended {
+    /// What the attempt `by` is answered.
+    pub(super) fn answer(&self, by: u64) -> Appended {
         let part = |&(partition, base, count, epoch): &(PartitionId, Offset, u32, Epoch)| {
             AppendedPart { partition, base, count, epoch }
         };
         let parts = self.parts.iter().map(part).collect();
-        Appended { parts, appended: self.appended, repeated: true }
+        Appended { parts, appended: self.appended, repeated: self.by != by }
     }
 }
 
@@ -365,7 +367,8 @@ mod tests {
             count: 3,
             epoch: Epoch(1),
         }];
-        let done = KeyNote::of([9; 16], NOW.plus(std::time::Duration::from_secs(1)), NOW, &parts);
+        let done =
+            KeyNote::of(([9; 16], 1), NOW.plus(std::time::Duration::from_secs(1)), NOW, &parts);
         let key = IdempotencyKey::new("order 1").unwrap();
         let kept = entry("v", Some(5_000));
         let all = applied(&[
@@ -376,7 +379,7 @@ mod tests {
         ]);
         assert_eq!(all.named("a"), Named::Made(topic));
         assert_eq!(all.partition(of, PartitionId(1)), Some(&part));
-        assert_eq!(all.key(of, &key, NOW).unwrap().answer().parts, parts);
+        assert_eq!(all.key(of, &key, NOW).unwrap().answer(1).parts, parts);
         assert_eq!(all.entry(&state_key("s", b"\0k"), NOW), Some(kept));
         assert_eq!(all.key(of, &key, Timestamp::from_millis(2_000)), None);
         let mut left = all;
