@@ -100,11 +100,16 @@ fn never_happened(code: Code) -> bool {
     )
 }
 
-/// Whether a topic, or a partition of it, is not there.
-pub(super) fn is_unknown(error: &KafkaError) -> bool {
+/// Whether nobody answered, rather than something that was not hoped for.
+pub(super) fn is_silence(error: &KafkaError) -> bool {
     matches!(
         code_of(error),
-        Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition
+        Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::TimedOutQueue
+            | Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
     )
 }
 

@@ -34,7 +34,7 @@ use tokio::sync::oneshot;
 pub(super) const ASK: Duration = Duration::from_secs(5);
 /// How long a broker may take to answer for its partitions: those of others wait
 /// for it.
-const ANSWER: Duration = Duration::from_millis(500);
+const ANSWER: Duration = Duration::from_millis(1_000);
 /// One that did not is not asked again so soon: this long at first, then twice as
 /// long each time, up to the other.
 const SILENT: Duration = Duration::from_millis(250);
@@ -336,7 +336,9 @@ impl Thread {
                 }
                 Err(error) => {
                     tracing::debug!(%error, leader, "a broker does not tell of its partitions");
-                    self.learn_leaders(&places);
+                    if let Some((topic, _)) = places.first() {
+                        self.learn_leader(&topic.raw, &error);
+                    }
                     let before = self.silent.get(&leader).map(|(_, pause)| *pause * 2);
                     let pause = before.unwrap_or(SILENT).min(SILENT_MOST);
                     self.silent.insert(leader, (Instant::now() + pause, pause));
@@ -348,22 +350,25 @@ impl Thread {
 
     /// The client may still hold who led a topic before it was made anew, or before
     /// its leader went.
-    fn learn_leaders(&self, places: &[Spot]) {
-        let Some((topic, _)) = places.first() else { return };
-        if let Err(error) = self.consumer.fetch_metadata(Some(&topic.raw), ANSWER) {
-            tracing::debug!(%error, topic = topic.raw, "nobody tells who leads it");
+    fn learn_leader(&self, raw: &str, why: &KafkaError) {
+        if let Err(error) = self.consumer.fetch_metadata(Some(raw), ANSWER) {
+            tracing::debug!(%error, %why, topic = raw, "nobody tells who leads it");
         }
     }
 
-    /// Asks one broker; topic by topic, if one of them is not there any more.
+    /// Asks one broker; topic by topic, if it does not answer for one of them: that
+    /// is not there any more, or led by another since a moment ago.
     fn ask_one(&self, places: &[Spot], mark: At) -> Result<Vec<Option<Offset>>, KafkaError> {
         let raw: Vec<_> = places.iter().map(|(topic, id)| (topic.raw.as_str(), *id)).collect();
         match ask_raw(&self.consumer, &raw, mark, ANSWER) {
-            Err(error) if errors::is_unknown(&error) => {
+            Err(error) if !errors::is_silence(&error) => {
                 let mut marks = Vec::with_capacity(raw.len());
                 for topic in raw.chunk_by(|a, b| a.0 == b.0) {
                     let told = ask_raw(&self.consumer, topic, mark, ANSWER);
-                    marks.extend(told.unwrap_or_else(|_| vec![None; topic.len()]));
+                    marks.extend(told.unwrap_or_else(|error| {
+                        self.learn_leader(topic[0].0, &error);
+                        vec![None; topic.len()]
+                    }));
                 }
                 Ok(marks)
             }
