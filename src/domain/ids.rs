@@ -45,6 +45,11 @@ number! {
     Incarnation(u64)
 }
 number! {
+    /// Which change of a group's members or of what they hold. Grows with each,
+    /// also across restarts; from 1.
+    Generation(u64)
+}
+number! {
     /// The engine's own short name of a topic. Never used again.
     TopicId(u32)
 }
@@ -90,6 +95,14 @@ impl PartitionCount {
     #[must_use]
     pub fn contains(self, partition: PartitionId) -> bool {
         partition.0 < self.0
+    }
+}
+
+impl Generation {
+    /// The generation after this one.
+    #[must_use]
+    pub fn next(self) -> Generation {
+        Generation(self.0.saturating_add(1))
     }
 }
 

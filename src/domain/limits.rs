@@ -49,6 +49,16 @@ pub const MAX_CURSOR_BYTES: usize = 64 << 10;
 pub const MAX_NAMED_PARTITIONS: usize = 100;
 /// Topics per page of the list.
 pub const MAX_TOPIC_PAGE: u32 = 1_000;
+/// The shortest session of a group's member, milliseconds.
+pub const MIN_SESSION_MS: u64 = 1_000;
+/// The longest session of a group's member, milliseconds: Kafka's bound.
+pub const MAX_SESSION_MS: u64 = 1_800_000;
+/// The session of a member that does not say, milliseconds: Kafka's default.
+pub const DEFAULT_SESSION_MS: u64 = 45_000;
+/// What a committer may note beside an offset, bytes: Kafka's bound.
+pub const MAX_COMMIT_METADATA_BYTES: usize = 4 << 10;
+/// Offsets that one call may commit: every partition of a large topic.
+pub const MAX_COMMITS: usize = 1_024;
 /// The shortest time retention, milliseconds.
 pub const MIN_RETENTION_MS: u64 = 1_000;
 /// The smallest size retention, bytes per partition.
@@ -57,6 +67,8 @@ pub const MIN_RETENTION_BYTES: u64 = 64 << 10;
 const _: () = assert!(DEFAULT_RECORD_BYTES <= MAX_RECORD_BYTES);
 const _: () = assert!(MIN_RECORD_BYTES <= DEFAULT_RECORD_BYTES);
 const _: () = assert!(MAX_KEY_BYTES + MAX_HEADER_BYTES < DEFAULT_RECORD_BYTES as usize);
+const _: () = assert!(MIN_SESSION_MS <= DEFAULT_SESSION_MS && DEFAULT_SESSION_MS <= MAX_SESSION_MS);
+const _: () = assert!(MAX_COMMITS >= MAX_PARTITIONS as usize);
 const _: () = assert!(DEFAULT_PAGE_RECORDS <= MAX_PAGE_RECORDS);
 const _: () = assert!(DEFAULT_PAGE_BYTES <= MAX_PAGE_BYTES);
 

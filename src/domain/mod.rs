@@ -4,6 +4,7 @@
 
 mod batch;
 mod cursor;
+mod group;
 mod ids;
 pub mod limits;
 mod names;
@@ -17,9 +18,10 @@ mod topic;
 
 pub use batch::{PackedRecords, RecordBatch};
 pub use cursor::{Cursor, CursorError, TopicPositions};
-pub use ids::{Epoch, Incarnation, Offset, PartitionCount, PartitionId, TopicId};
+pub use group::{Principal, StartPolicy};
+pub use ids::{Epoch, Generation, Incarnation, Offset, PartitionCount, PartitionId, TopicId};
 pub use limits::Limits;
-pub use names::{GroupName, IdempotencyKey, NameError, TopicName};
+pub use names::{GroupName, IdempotencyKey, MemberId, NameError, TopicName};
 pub use pack::{CorruptRecord, PackError};
 pub use position::{EpochStart, LostRange, LostReason, PartitionView, Position, Resume};
 pub use record::{Header, HeaderList, RecordDraft, RecordView, ValueKind};

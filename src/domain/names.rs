@@ -114,6 +114,11 @@ name! {
     GroupName, kafka_name
 }
 name! {
+    /// What a member of a group calls itself, across its connections, by the
+    /// rule of topic names.
+    MemberId, kafka_name
+}
+name! {
     /// What a publisher calls one request, so that a repeat of it is known as
     /// such: 1 to 255 printable ASCII characters.
     IdempotencyKey, printable_key

@@ -22,7 +22,8 @@ pub mod sled;
 mod table;
 
 pub use coordinator::{
-    Assignment, Coordinator, GroupCommit, GroupDescription, JoinRequest, Lease, MemberId,
+    Assignment, Committer, Coordinator, GroupCommit, GroupDescription, GroupError, GroupState,
+    GroupSummary, JoinRequest, Lease, MemberRef, MemberView,
 };
 pub use error::EngineError;
 pub use log::{
