@@ -4,7 +4,7 @@
 use super::{config::SEGMENT_BYTES, disk, walk};
 use crate::engine::EngineError;
 use std::{
-    fs,
+    fs::{self, TryLockError},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::mpsc,
@@ -72,6 +72,28 @@ pub(super) fn prepare(dir: &Path) -> Result<(), EngineError> {
     clear_half_written(dir)?;
     let file = dir.join("db");
     fs::File::open(&file).and_then(|f| f.sync_all()).map_err(|e| disk::at(&file, &e))
+}
+
+/// Waits until sled is done with a database that was closed: threads of its own
+/// may still shorten the log, and hold sled's lock until they have. A length
+/// that is noted before does not last.
+pub(super) fn let_go(dir: &Path) -> Result<(), EngineError> {
+    let path = dir.join("db");
+    let file = fs::File::open(&path).map_err(|e| disk::at(&path, &e))?;
+    let deadline = Instant::now() + LOCK_LIMIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::Error(e)) => return Err(disk::at(&path, &e)),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+            Err(TryLockError::WouldBlock) => {
+                let what = format!("{}: still at work on it after closing", path.display());
+                return Err(EngineError::Unavailable(what));
+            }
+        }
+    }
 }
 
 /// Removes snapshots that were not written to their end: an opening that a
@@ -142,5 +164,31 @@ fn open_once(dir: &Path, opening: Opening) -> Result<::sled::Db, EngineError> {
             dir.display(),
             OPEN_LIMIT.as_secs()
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_let_go_only_when_no_thread_of_sled_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(dir.path(), Opening { cache: 1 << 20, writable: true }).unwrap());
+        let log = dir.path().join("db");
+        // What a thread of sled does that outlives the database.
+        let held = fs::File::options().write(true).open(&log).unwrap();
+        let_go(dir.path()).unwrap();
+        held.lock().unwrap();
+        let (begun, begins) = mpsc::channel();
+        let shortens = crate::runtime::thread("shortens", move || {
+            begins.recv().unwrap();
+            held.set_len(7).unwrap();
+        });
+        assert!(disk::len(&log) > 7);
+        begun.send(()).unwrap();
+        let_go(dir.path()).unwrap();
+        assert_eq!(disk::len(&log), 7);
+        shortens.join().unwrap();
     }
 }

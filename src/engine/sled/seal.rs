@@ -4,7 +4,7 @@
 
 use super::{
     ballast::BALLAST_BYTES,
-    copy, disk, keys,
+    copy, disk, guard, keys,
     meta::{Change, VolumeRow, VolumeState},
     state,
     store::Store,
@@ -138,6 +138,7 @@ fn settle(store: &Store, id: VolumeId) -> Result<(), EngineError> {
 /// the files durable.
 pub(super) fn snapshot(store: &Store, id: VolumeId, dir: &Path) -> Result<(), EngineError> {
     drop(Volume::open(id, dir, Volume::sealed(&store.config))?);
+    guard::let_go(dir)?;
     disk::sync_files(dir)
 }
 

@@ -241,8 +241,15 @@ impl Store {
 
     fn clean_stop(&self) -> Option<CleanStop> {
         let active = self.volumes.active_id()?;
-        let meta_len = disk::len(&self.config.data_dir.join("meta").join("db"));
-        let active_len = disk::len(&self.volumes.dir(active).join("db"));
+        let (meta, volume) = (self.config.data_dir.join("meta"), self.volumes.dir(active));
+        for dir in [&meta, &volume] {
+            if let Err(error) = guard::let_go(dir) {
+                tracing::warn!(%error, "the store is not said to be left clean");
+                return None;
+            }
+        }
+        let meta_len = disk::len(&meta.join("db"));
+        let active_len = disk::len(&volume.join("db"));
         Some(CleanStop { meta_len, active, active_len })
     }
 
