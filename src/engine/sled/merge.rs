@@ -1,11 +1,14 @@
 //! Small batches of earlier commits become full ones: while nobody waits for an
-//! answer, or else along with the next commit.
+//! answer, or else along with the next commit. First the full one is put there,
+//! and then the small ones go, one by one, so that whoever comes meanwhile waits
+//! for no more than a row. What a crash leaves of them is passed over by all who
+//! read (see `scan`).
 
 use super::{
     catalog::{TopicState, WriteHead},
     config::VALUE_BYTES,
     keys,
-    rows::{Beside, merged, rows},
+    rows::{Records, merged, rows},
     value,
 };
 use crate::{
@@ -24,6 +27,9 @@ pub(super) const FREE_TO_MERGE: u64 = 16 << 20;
 /// So many merges wait for their turn at most. Beyond that, small batches stay
 /// as they are.
 pub(super) const MERGES: usize = 256;
+/// So many small batches that were merged may wait to be removed while others
+/// wait for a commit.
+pub(super) const REMOVALS: usize = 1024;
 
 /// Small batches of one partition that follow each other, to be made one.
 pub(super) struct Merge {
@@ -32,19 +38,19 @@ pub(super) struct Merge {
     pub(super) small: Vec<RecordBatch>,
 }
 
-/// What is to be written for merges: full batches together with the removal of
-/// the small ones, so it is one or the other.
+/// What is to be written for merges.
 #[derive(Default)]
 pub(super) struct Merged {
     /// Fences that come first.
     pub(super) fences: Vec<(keys::Place, Offset)>,
-    pub(super) rows: Beside,
-    /// About what sled writes for it: the full batches, and the leaves of the
-    /// small ones without them.
-    pub(super) bytes: usize,
-    /// Small batches that it merges.
-    pub(super) small: u64,
+    /// The full batches.
+    pub(super) full: Records,
+    /// The small ones, which go once those are there.
+    pub(super) small: Vec<Removal>,
 }
+
+/// A row to be removed, and about what sled writes for that: its leaf without it.
+pub(super) type Removal = ([u8; keys::RECORD_LEN], usize);
 
 impl Merged {
     /// Takes a merge in.
@@ -59,18 +65,14 @@ impl Merged {
         let home = merge.topic.partition(merge.partition)?;
         let place = home.place;
         let full = merged(&merge.small).map_err(corrupt)?;
-        for small in &merge.small {
-            self.rows.remove(&keys::small(place, small.end().minus(1)));
-            self.bytes += small.body.len();
-        }
+        let small = |b: &RecordBatch| (keys::small(place, b.end().minus(1)), b.body.len());
+        self.small.extend(merge.small.iter().map(small));
         let mut head = home.head.lock();
         let (rows, _) = rows(place, &full, false, encoder, &mut head.packing).map_err(corrupt)?;
-        rows.for_each(|(key, value)| self.rows.insert(&key, value));
+        self.full.add(rows);
         let keyed = merge.topic.topic().config.keyed;
         let fences = head.fencing.ahead_of(full.base, &[full.end().minus(1)], keyed);
         self.fences.extend(fences.into_iter().map(|at| (place, at)));
-        self.bytes += full.body.len();
-        self.small += merge.small.len() as u64;
         Ok(())
     }
 }

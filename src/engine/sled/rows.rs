@@ -55,11 +55,6 @@ impl Beside {
         self.rows += 1;
     }
 
-    pub(super) fn remove(&mut self, key: &[u8]) {
-        self.batch.remove(key);
-        self.rows += 1;
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.rows == 0
     }
@@ -157,7 +152,7 @@ mod tests {
         assert!(records.is_empty() && records.single(&beside).is_none());
         records.add([row(1)].into_iter());
         assert_eq!(records.single(&beside), Some(&row(1)));
-        beside.remove(b"a row");
+        beside.insert(b"a row", b"");
         assert!(records.single(&beside).is_none());
         records.add([row(2)].into_iter());
         assert!(records.single(&Beside::default()).is_none());

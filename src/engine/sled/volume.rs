@@ -188,6 +188,11 @@ impl Volume {
         guard::catch(|| self.db.insert(key, value.clone()).map(drop).map_err(|e| guard::error(&e)))
     }
 
+    /// Removes one row; durable only after [`Volume::sync`].
+    pub(super) fn remove(&self, key: &[u8]) -> Result<(), EngineError> {
+        guard::catch(|| self.db.remove(key).map(drop).map_err(|e| guard::error(&e)))
+    }
+
     /// Puts a fence behind `offset`. In steps: a batch would have sled write
     /// what it holds, and a part of a fence is as good as none.
     pub(super) fn fence(&self, place: Place, offset: Offset) -> Result<(), EngineError> {

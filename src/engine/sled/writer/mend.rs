@@ -25,7 +25,7 @@ impl Writer {
         let lost = std::mem::take(&mut self.unsynced);
         self.answer(lost.replies, Some(&unknown));
         self.pending.clear();
-        self.merges.clear();
+        self.forget_merges();
         self.store.set_health(Health::ReadOnly(error.to_string()));
         self.volume = None;
         if full && !self.stopping {

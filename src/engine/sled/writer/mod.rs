@@ -9,15 +9,16 @@
 
 mod behind;
 mod mend;
+mod merging;
 
 use super::{
     commit::{Commit, Draft, Planner, Reply, Show},
     config::{COMMIT_BYTES, COMMIT_REQUESTS, UNSYNCED_BYTES},
-    disk, fence,
+    fence,
     jobs::{Answers, Job},
     keyed::{self, Postings},
     keys::Place,
-    merge::{FREE_TO_MERGE, MERGE_BYTES, MERGES, Merge, Merged},
+    merge::{MERGE_BYTES, MERGES, Merge, Removal},
     rows::{Beside, Records},
     state::{Change, Entry, RawKey},
     store::Store,
@@ -78,6 +79,8 @@ pub(super) struct Writer {
     /// What is to be merged when nobody waits for an answer, or else with the
     /// next commit.
     merges: VecDeque<Merge>,
+    /// Small batches that were merged and are still there.
+    removals: VecDeque<Removal>,
     /// A job that came while there was another look.
     first: Option<Job>,
     /// Those who wait to hear that the active volume can be written, or was
@@ -111,6 +114,7 @@ impl Writer {
             sequence,
             encoder: Encoder::default(),
             merges: VecDeque::new(),
+            removals: VecDeque::new(),
             first: None,
             probes: vec![],
             postings_due: false,
@@ -178,7 +182,7 @@ impl Writer {
             return Err(error);
         }
         if let Err(refusal) = self.store.may_write() {
-            self.merges.clear();
+            self.forget_merges();
             jobs.into_iter().for_each(|job| job.refuse(&refusal));
         } else if !jobs.is_empty() {
             let commit = self.plan(jobs)?;
@@ -196,53 +200,6 @@ impl Writer {
             self.write_postings(Postings::is_due)?;
         }
         self.roll_if_due()
-    }
-
-    /// Merges small batches while nobody waits for a commit. Who comes meanwhile
-    /// is kept for the next turn, which merges along with its records.
-    ///
-    /// Nothing of it stays unsynced where nothing else does: sled can read what
-    /// it holds no more in memory only once that is on disk, and a disk that is
-    /// full then would keep readers from records that were there before.
-    fn merge_if_idle(&mut self) -> Result<(), EngineError> {
-        if self.merges.is_empty() {
-            return Ok(());
-        }
-        // Whoever got an answer goes first, where they share a processor.
-        std::thread::yield_now();
-        if self.first.is_none() {
-            self.first = self.jobs.try_recv().ok();
-        }
-        if self.first.is_some() {
-            return Ok(());
-        }
-        let all_synced = self.unsynced.since.is_none() && self.behind.bytes()? == 0;
-        self.merge()?;
-        if all_synced { self.sync_behind() } else { Ok(()) }
-    }
-
-    /// Merges small batches, about as much as one turn may.
-    fn merge(&mut self) -> Result<(), EngineError> {
-        if self.merges.is_empty() {
-            return Ok(());
-        }
-        let free = disk::free_bytes(&self.store.config.data_dir).unwrap_or(0);
-        if free < FREE_TO_MERGE {
-            self.merges.clear();
-            return Ok(());
-        }
-        let mut merged = Merged::default();
-        while merged.bytes < MERGE_BYTES
-            && let Some(merge) = self.merges.pop_front()
-        {
-            merged.add(&merge, &mut self.encoder)?;
-        }
-        let Merged { fences, rows, bytes, small } = merged;
-        self.sync_before(bytes + fences.len() * fence::WRITTEN_BYTES)?;
-        self.unsynced.add(bytes, &fences);
-        self.write(Records::default(), fences, rows)?;
-        self.store.meters.merged_values.add(small);
-        Ok(())
     }
 
     /// Syncs if what is unsynced and `more` bytes would be too much together.
@@ -293,7 +250,7 @@ impl Writer {
         // What was left unsynced and this are not too much together. Nobody of
         // this commit is among those who wait yet: a sync would answer them.
         let more = commit.records.bytes() + commit.fences.len() * fence::WRITTEN_BYTES;
-        let made_room = self.merge().and_then(|()| self.sync_before(more));
+        let made_room = self.merge(MERGE_BYTES).and_then(|()| self.sync_before(more));
         // From here on a failure leaves open what the disk holds, so whoever
         // waits is handed over first: `fail` answers all that is unsynced.
         let Commit {
@@ -448,7 +405,7 @@ impl Writer {
         let began = Instant::now();
         // What waits to be merged stays as it is: the next volume has no part in
         // it, and publishers wait.
-        self.merges.clear();
+        self.forget_merges();
         // A volume's records and their index lie together.
         self.write_postings(|postings| !postings.is_empty())?;
         let Some(next) = self.store.prepared.lock().take() else { return Ok(()) };
