@@ -201,6 +201,9 @@ fn bytes_into(out: &mut Vec<u8>, name: &str, bytes: &[u8]) {
 }
 
 fn headers_into(out: &mut Vec<u8>, record: &RecordView<'_>) {
+    if record.headers.is_empty() {
+        return out.extend_from_slice(b",\"headers\":[]");
+    }
     out.extend_from_slice(b",\"headers\":[");
     for (index, (name, value)) in record.headers.iter().enumerate() {
         out.extend_from_slice(if index == 0 { b"{\"name\":" } else { b",{\"name\":" });
