@@ -6,7 +6,7 @@ use crate::{
     config::{Config, EngineKind},
     domain::{Clock, Timestamp},
     engine::{
-        Engine,
+        Engine, NoGroups,
         memory::MemoryEngine,
         sled::{OpenError, SledEngine},
     },
@@ -71,7 +71,7 @@ impl Server {
         let address = listener.local_addr().map_err(failed)?;
         let draining = shutdown.token(Phase::Draining);
         let engine = open_engine(&config, &metrics, &tasks, draining).await?;
-        let broker = Broker::new(Arc::clone(&engine), config.limits, &metrics);
+        let broker = Broker::new(Arc::clone(&engine), Arc::new(NoGroups), config.limits, &metrics);
         let serving = Arc::clone(&broker);
         let (stop, own) = (shutdown.clone(), tasks.clone());
         let sessions = Host::new(serving, config.session, &metrics);

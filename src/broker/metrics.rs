@@ -21,6 +21,36 @@ pub(super) struct BrokerMetrics {
     read_seconds: Histogram,
     pub(super) lost_records: Counter,
     pub(super) readers: Gauge,
+    pub(super) groups: GroupMetrics,
+}
+
+/// What groups do.
+pub(super) struct GroupMetrics {
+    commits: Counter,
+    commit_seconds: Histogram,
+}
+
+impl GroupMetrics {
+    fn new(metrics: &Metrics) -> GroupMetrics {
+        GroupMetrics {
+            commits: metrics.counter(
+                "tidegate_commits_total",
+                "Offsets that groups have committed.",
+                &[],
+            ),
+            commit_seconds: metrics.histogram(
+                "tidegate_commit_seconds",
+                "From handing a call's commits to the coordinator to its answer.",
+                &[],
+                SECONDS,
+            ),
+        }
+    }
+
+    pub(super) fn committed(&self, commits: usize, took: Duration) {
+        self.commits.add(commits as u64);
+        self.commit_seconds.observe_time(took);
+    }
 }
 
 /// Shows what followers share.
@@ -105,6 +135,7 @@ impl BrokerMetrics {
                 "Readers that are open: pages, polls and streams.",
                 &[],
             ),
+            groups: GroupMetrics::new(metrics),
         }
     }
 

@@ -6,6 +6,7 @@ mod admission;
 mod digest;
 pub mod error;
 mod follow;
+mod groups;
 mod metrics;
 mod publish;
 mod reader;
@@ -19,6 +20,7 @@ pub use crate::engine::ReadBudget;
 pub use admission::Permit;
 pub use digest::RequestDigest;
 pub use error::{BrokerError, Overload, RecordFault};
+pub use groups::{CommitDraft, GroupLoss, GroupPlaces, Membership};
 pub use publish::{PublishBuilder, Published};
 pub use reader::{ReadEvent, ReadFrom, ReadRequest, Reader};
 pub use shared::{FormId, SharedBatch};
@@ -26,7 +28,7 @@ pub use topics::{Ensured, TopicView, TrimTo};
 
 use crate::{
     domain::{IdempotencyKey, Limits, TopicName},
-    engine::{BodyDigest, Engine, Health, Idempotency, Promises, Topic},
+    engine::{BodyDigest, Coordinator, Engine, Health, Idempotency, Promises, Topic},
     runtime::{Metrics, Tasks},
 };
 use admission::Admission;
@@ -39,6 +41,8 @@ use turns::Turns;
 /// The use-cases over one engine.
 pub struct Broker {
     engine: Arc<dyn Engine>,
+    /// Who reads what for which group.
+    coordinator: Arc<dyn Coordinator>,
     limits: Limits,
     admission: Admission,
     /// Reads at work; one more waits its turn.
@@ -54,14 +58,20 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A broker over `engine`, within `limits`.
+    /// A broker over `engine`, whose groups `coordinator` keeps, within `limits`.
     #[must_use]
-    pub fn new(engine: Arc<dyn Engine>, limits: Limits, metrics: &Metrics) -> Arc<Broker> {
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        coordinator: Arc<dyn Coordinator>,
+        limits: Limits,
+        metrics: &Metrics,
+    ) -> Arc<Broker> {
         let counted = BrokerMetrics::new(metrics);
         let hubs = Arc::<Hubs>::default();
         metrics::show_follow(metrics, &hubs);
         Arc::new(Broker {
             engine,
+            coordinator,
             admission: Admission::new(limits.inflight_bytes, limits.inflight_requests, metrics),
             reads: Semaphore::new(limits.concurrent_reads.clamp(1, Semaphore::MAX_PERMITS)),
             turns: Turns::default(),

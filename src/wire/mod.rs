@@ -4,7 +4,7 @@
 //!
 //! | file | what is in it |
 //! | --- | --- |
-//! | `code`, `code_table`, `problem` | every error: its status, the three answers, its help; problem+json |
+//! | `code`, `code_table`, `problem`, `group_problem` | every error: its status, the three answers, its help; problem+json |
 //! | `media` | which form a body has and an answer shall have |
 //! | `params`, `read_query`, `queries` | queries and path parameters |
 //! | `json` | JSON as text: depth, white space, escapes |
@@ -27,6 +27,7 @@ mod encode;
 mod events;
 mod fields;
 mod frames;
+mod group_problem;
 mod json;
 mod media;
 mod ndjson;
