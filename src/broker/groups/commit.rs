@@ -3,7 +3,7 @@
 use crate::{
     broker::{Broker, BrokerError},
     domain::{Epoch, GroupName, Offset, PartitionId, PartitionView, Position, TopicName, limits},
-    engine::{Assignment, Committer, EngineError, GroupCommit, Topic},
+    engine::{Assignment, Committer, GroupCommit, Topic},
 };
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ impl Broker {
 
     /// The draft's partition as readers see it, up to date if the draft says
     /// that it has more than was known.
-    async fn view_for(
+    pub(super) async fn view_for(
         &self,
         draft: &CommitDraft,
     ) -> Result<(Arc<Topic>, PartitionView), BrokerError> {
@@ -107,17 +107,7 @@ pub(super) fn committed_at(
     let position = Position { epoch, next: draft.offset };
     let past = epoch < view.epoch() && draft.epoch.is_some();
     if epoch > view.epoch() || (draft.offset > view.tail && !past) {
-        return Err(BrokerError::CommitOutOfRange {
-            topic: draft.topic,
-            partition: draft.partition,
-            asked: position,
-            start: view.start,
-            tail: view.position(view.tail),
-        });
-    }
-    if !topic.config.partitions.contains(draft.partition) {
-        let (topic, partition) = (draft.topic, draft.partition);
-        return Err(EngineError::PartitionUnknown { topic, partition }.into());
+        return Err(out_of_range(draft, view, position));
     }
     Ok(GroupCommit {
         topic: draft.topic,
@@ -126,4 +116,19 @@ pub(super) fn committed_at(
         position,
         metadata: draft.metadata,
     })
+}
+
+/// The refusal of a place that is not in the partition.
+pub(super) fn out_of_range(
+    draft: CommitDraft,
+    view: &PartitionView,
+    asked: Position,
+) -> BrokerError {
+    BrokerError::CommitOutOfRange {
+        topic: draft.topic,
+        partition: draft.partition,
+        asked,
+        start: view.start,
+        tail: view.position(view.tail),
+    }
 }
