@@ -16,13 +16,13 @@ mod tests;
 mod topics;
 mod turns;
 
+pub use crate::domain::CommitDraft;
 pub use crate::engine::ReadBudget;
 pub use admission::Permit;
 pub use digest::RequestDigest;
 pub use error::{BrokerError, Overload, RecordFault};
 pub use groups::{
-    CommitDraft, GroupLoss, GroupPartition, GroupPlaces, GroupPoll, GroupView, Membership,
-    ResetMove, ResetTo,
+    GroupLoss, GroupPartition, GroupPlaces, GroupPoll, GroupView, Membership, ResetMove, ResetTo,
 };
 pub use publish::{PublishBuilder, Published};
 pub use reader::{ReadEvent, ReadFrom, ReadRequest, Reader};

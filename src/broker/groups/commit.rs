@@ -2,26 +2,10 @@
 
 use crate::{
     broker::{Broker, BrokerError},
-    domain::{Epoch, GroupName, Offset, PartitionId, PartitionView, Position, TopicName, limits},
+    domain::{CommitDraft, GroupName, PartitionView, Position, limits},
     engine::{Assignment, Committer, GroupCommit, Topic},
 };
 use std::sync::Arc;
-
-/// How far somebody says that a group has come in one partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommitDraft {
-    /// The topic.
-    pub topic: TopicName,
-    /// The partition.
-    pub partition: PartitionId,
-    /// The next offset to read.
-    pub offset: Offset,
-    /// The epoch in which the record before it was read; that of the offset if
-    /// left out.
-    pub epoch: Option<Epoch>,
-    /// What the committer notes beside it.
-    pub metadata: Option<Arc<str>>,
-}
 
 impl Broker {
     /// Commits, and answers where the group stands then in these partitions:

@@ -16,7 +16,6 @@ mod places;
 mod poll;
 mod reset;
 
-pub use commit::CommitDraft;
 pub(super) use lag::Measured;
 pub use lag::{GroupPartition, GroupView};
 pub use member::Membership;

@@ -1,9 +1,11 @@
 //! Moving a group without members to other places, also back.
 
-use super::{CommitDraft, commit};
+use super::commit;
 use crate::{
     broker::{Broker, BrokerError},
-    domain::{GroupName, Offset, PartitionId, PartitionView, Position, Timestamp, TopicName},
+    domain::{
+        CommitDraft, GroupName, Offset, PartitionId, PartitionView, Position, Timestamp, TopicName,
+    },
     engine::{GroupCommit, GroupError, GroupState, Topic},
 };
 use std::{
