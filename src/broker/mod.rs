@@ -16,7 +16,7 @@ mod tests;
 mod topics;
 mod turns;
 
-pub use crate::engine::ReadBudget;
+pub use crate::engine::{JoinRequest, Lease, ReadBudget};
 pub use admission::Permit;
 pub use digest::RequestDigest;
 pub use error::{BrokerError, Overload, RecordFault};
