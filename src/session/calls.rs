@@ -28,10 +28,10 @@ pub(super) struct Placed {
 }
 
 /// Becomes a member.
-pub(super) fn join(host: &Arc<Host>, request: Join, serial: Serial) -> Request {
+pub(super) fn join(host: &Arc<Host>, request: JoinFrame, serial: Serial) -> Request {
     let broker = Arc::clone(&host.broker);
     Box::pin(async move {
-        let Join { id, sub, group, topics, member, session_timeout, from, .. } = request;
+        let JoinFrame { id, sub, group, topics, member, session_timeout, from, .. } = request;
         let (topics, principal) = (topics.into_iter().collect(), Principal::ANYONE);
         let request = JoinRequest { group, member, principal, topics, session_timeout, from };
         let membership = Membership::join(&broker, request).await;
@@ -80,9 +80,9 @@ async fn opened(broker: &Arc<Broker>, mut places: GroupPlaces) -> Result<Placed,
 }
 
 /// Commits for a member.
-pub(super) fn commit(member: Membership, request: Commit, serial: Serial) -> Request {
+pub(super) fn commit(member: Membership, request: CommitFrame, serial: Serial) -> Request {
     Box::pin(async move {
-        let Commit { id, sub, generation, commits } = request;
+        let CommitFrame { id, sub, generation, commits } = request;
         let mut named = Parts::new();
         for CommitEntry { topic, partition, .. } in &commits {
             named.entry(topic.clone()).or_default().insert(*partition);
@@ -104,9 +104,9 @@ fn draft(entry: CommitEntry) -> CommitDraft {
 }
 
 /// Lets go for a member.
-pub(super) fn release(member: Membership, request: Release) -> Request {
+pub(super) fn release(member: Membership, request: ReleaseFrame) -> Request {
     Box::pin(async move {
-        let Release { id, sub, partitions } = request;
+        let ReleaseFrame { id, sub, partitions } = request;
         match member.release(&partitions).await {
             Ok(()) => Done::Answer(id.map(ok_frame), None),
             Err(error) => refused(id, Some(sub), failed(error)),

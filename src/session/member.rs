@@ -24,9 +24,9 @@ use crate::{
     broker::{BrokerError, GroupLoss, GroupPlaces, Membership, ReadEvent, Reader},
     domain::{Cursor, GroupName, MemberId, PartitionId, TopicName},
     wire::{
-        CloseCode, Commit, ErrorCode, Join, LeaseNotice, LostNotice, Parts, Problem, Release,
-        RequestId, SubId, assigned_frame, joined_frame, lost_frame, revoked_frame, revoking_frame,
-        unsubscribed_frame,
+        CloseCode, CommitFrame, ErrorCode, JoinFrame, LeaseNotice, LostNotice, Parts, Problem,
+        ReleaseFrame, RequestId, SubId, assigned_frame, joined_frame, lost_frame, revoked_frame,
+        revoking_frame, unsubscribed_frame,
     },
 };
 use futures_util::{
@@ -159,12 +159,12 @@ impl Members {
 }
 
 impl Session {
-    pub(super) fn join(&mut self, request: Join) {
+    pub(super) fn join(&mut self, request: JoinFrame) {
         let (id, sub) = (request.id, request.sub);
         if let Err(problem) = self.room_for(sub) {
             return self.refuse(Some(id), Some(sub), &problem);
         }
-        let Join { credit, encoding, as_, .. } = request;
+        let JoinFrame { credit, encoding, as_, .. } = request;
         let delivery = Delivery { sub, credit, encoding, as_, keyed: false };
         let serial = self.add(delivery, request.member.clone().map(|m| (request.group.clone(), m)));
         self.requests.push(calls::join(&self.host, request, serial));
@@ -306,7 +306,7 @@ impl Session {
         }
     }
 
-    pub(super) fn commit(&mut self, request: Commit) {
+    pub(super) fn commit(&mut self, request: CommitFrame) {
         let (id, sub) = (request.id, request.sub);
         match self.member(sub) {
             Ok((member, serial)) => self.requests.push(calls::commit(member, request, serial)),
@@ -323,7 +323,7 @@ impl Session {
         }
     }
 
-    pub(super) fn release(&mut self, request: Release) {
+    pub(super) fn release(&mut self, request: ReleaseFrame) {
         let (id, sub) = (request.id, request.sub);
         match self.member(sub) {
             Ok((member, _)) => self.requests.push(calls::release(member, request)),

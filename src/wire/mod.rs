@@ -50,12 +50,13 @@ pub use events::{
     Closing, EVENT_STREAM, closing_event, hello_event, lost_event, position_event, records_event,
 };
 pub use frames::{
-    ClientFrame, CloseCode, ClosingNotice, Commit, CommitEntry, Encoding, FrameFault, FrameLimits,
-    HEARTBEAT_FRAME, Hello, Join, LeaseNotice, MAX_FRAME_NUMBER, MAX_HEAD_BYTES, PROTOCOL, Parts,
-    Publish, Release, RequestId, SubId, Subscribe, assigned_frame, caught_up_frame, closing_frame,
-    committed_frame, error_frame, hello_frame, joined_frame, lagging_frame, lost_frame, ok_frame,
-    pack, packed_head, parse_frame, pong_frame, position_frame, published_frame, records_head,
-    revoked_frame, revoking_frame, subscribed_frame, unsubscribed_frame,
+    ClientFrame, CloseCode, ClosingNotice, CommitEntry, CommitFrame, Encoding, FrameFault,
+    FrameLimits, HEARTBEAT_FRAME, Hello, JoinFrame, LeaseNotice, MAX_FRAME_NUMBER, MAX_HEAD_BYTES,
+    PROTOCOL, Parts, Publish, ReleaseFrame, RequestId, SubId, Subscribe, assigned_frame,
+    caught_up_frame, closing_frame, committed_frame, error_frame, hello_frame, joined_frame,
+    lagging_frame, lost_frame, ok_frame, pack, packed_head, parse_frame, pong_frame,
+    position_frame, published_frame, records_head, revoked_frame, revoking_frame, subscribed_frame,
+    unsubscribed_frame,
 };
 pub use media::{BodyKind, CLOUDEVENT, CLOUDEVENTS_BATCH, JSON, NDJSON, ReadForm, require_json};
 pub use ndjson::{NdjsonSplitter, is_blank};

@@ -49,7 +49,7 @@ pub(crate) use on_every_engine;
 pub struct Gateway {
     server: Server,
     client: reqwest::Client,
-    _dir: TempDir,
+    _dir: Option<TempDir>,
 }
 
 /// What a well-behaved client was answered.
@@ -75,8 +75,13 @@ impl Gateway {
         config.http.shutdown_deadline = Duration::from_secs(5);
         settings(&mut config);
         let server = Server::start(config).await.unwrap();
+        Gateway { _dir: Some(dir), ..Gateway::of(server) }
+    }
+
+    /// One that was started otherwise, over a store that outlives it.
+    pub fn of(server: Server) -> Gateway {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Gateway { server, client, _dir: dir }
+        Gateway { server, client, _dir: None }
     }
 
     pub async fn stop(self) {

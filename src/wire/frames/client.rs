@@ -3,7 +3,7 @@
 
 use super::{
     RequestId, SubId,
-    join::{self, Commit, Join, Release},
+    join::{self, CommitFrame, JoinFrame, ReleaseFrame},
     members::{Members, invalid, number, typed},
     start,
 };
@@ -94,11 +94,11 @@ pub enum ClientFrame<'a> {
         id: RequestId,
     },
     /// A member of a group.
-    Join(Box<Join>),
+    Join(Box<JoinFrame>),
     /// How far a member has come.
-    Commit(Commit),
+    Commit(CommitFrame),
     /// What a member lets go of.
-    Release(Release),
+    Release(ReleaseFrame),
 }
 
 /// Why a frame was refused.

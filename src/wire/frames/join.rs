@@ -23,7 +23,7 @@ pub type Parts = BTreeMap<TopicName, BTreeSet<PartitionId>>;
 
 /// Who is to become a member, and how records are to come to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Join {
+pub struct JoinFrame {
     /// Answered by this.
     pub id: RequestId,
     /// The number that the client gives it, as to a subscription.
@@ -64,7 +64,7 @@ pub struct CommitEntry {
 
 /// How far a member has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commit {
+pub struct CommitFrame {
     /// Answered by this.
     pub id: RequestId,
     /// Whose.
@@ -77,7 +77,7 @@ pub struct Commit {
 
 /// What a member lets go of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Release {
+pub struct ReleaseFrame {
     /// Answered by this, if it is there.
     pub id: Option<RequestId>,
     /// Whose.
@@ -86,7 +86,7 @@ pub struct Release {
     pub partitions: Parts,
 }
 
-pub(super) fn join(members: &mut Members<'_>) -> Result<Join, Problem> {
+pub(super) fn join(members: &mut Members<'_>) -> Result<JoinFrame, Problem> {
     let group: Text<'_> = members.must("group")?;
     let group = GroupName::new(&group.0).map_err(|error| Problem::group_name(&error))?;
     let member = members.maybe::<Text<'_>>("member_id")?.map(|Text(id)| MemberId::new(id));
@@ -94,7 +94,7 @@ pub(super) fn join(members: &mut Members<'_>) -> Result<Join, Problem> {
     let timeout = members.raw("session_timeout_ms");
     let timeout = timeout.map(|text| number("session_timeout_ms", text)).transpose()?;
     let (credit, encoding, as_) = delivery(members)?;
-    Ok(Join {
+    Ok(JoinFrame {
         id: members.id()?,
         sub: members.sub()?,
         group,
@@ -120,7 +120,7 @@ struct Entry<'a> {
     metadata: Option<String>,
 }
 
-pub(super) fn commit(members: &mut Members<'_>) -> Result<Commit, Problem> {
+pub(super) fn commit(members: &mut Members<'_>) -> Result<CommitFrame, Problem> {
     let (id, sub) = (members.id()?, members.sub()?);
     let generation = Generation(number("generation", members.must_raw("generation")?)?);
     let entries: Vec<Entry<'_>> = typed("commits", members.must_raw("commits")?)?;
@@ -131,7 +131,7 @@ pub(super) fn commit(members: &mut Members<'_>) -> Result<Commit, Problem> {
     let commits = entries.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
     let named: Vec<_> = commits.iter().map(|commit| (&commit.topic, commit.partition)).collect();
     once_each("commits", &named).map_err(|problem| wrong(problem.detail))?;
-    Ok(Commit { id, sub, generation, commits })
+    Ok(CommitFrame { id, sub, generation, commits })
 }
 
 fn entry(entry: Entry<'_>) -> Result<CommitEntry, Problem> {
@@ -146,7 +146,7 @@ fn wrong(detail: String) -> Problem {
     Problem::new(ErrorCode::CommitInvalid, detail)
 }
 
-pub(super) fn release(members: &mut Members<'_>) -> Result<Release, Problem> {
+pub(super) fn release(members: &mut Members<'_>) -> Result<ReleaseFrame, Problem> {
     let (id, sub) = (members.maybe_id()?, members.sub()?);
     let named: BTreeMap<String, Vec<u32>> = members.must("partitions")?;
     let mut partitions = Parts::new();
@@ -162,5 +162,5 @@ pub(super) fn release(members: &mut Members<'_>) -> Result<Release, Problem> {
         let max = limits::MAX_READ_TOPICS;
         return Err(invalid(format!("member 'partitions' must have 1 to {max} topics")));
     }
-    Ok(Release { id, sub, partitions })
+    Ok(ReleaseFrame { id, sub, partitions })
 }

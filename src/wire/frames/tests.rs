@@ -78,7 +78,7 @@ fn every_frame_of_a_client_is_understood() {
         (r#"{"op":"unsubscribe","sub":7}"#, ClientFrame::Unsubscribe { id: None, sub }),
         (
             r#"{"op":"release","sub":7,"partitions":{"orders":[1,0]}}"#,
-            ClientFrame::Release(Release { id: None, sub, partitions: parts(&[0, 1]) }),
+            ClientFrame::Release(ReleaseFrame { id: None, sub, partitions: parts(&[0, 1]) }),
         ),
     ];
     for (text, frame) in frames {
