@@ -75,7 +75,7 @@ impl Server {
         let serving = Arc::clone(&broker);
         let (stop, own) = (shutdown.clone(), tasks.clone());
         let sessions = Host::new(serving, config.session, &metrics);
-        let site = Site::new(config.http, address, sessions, &metrics, stop, own);
+        let site = Site::new(config.http, address, sessions, &metrics, stop, own, None);
         tasks.spawn("listener", TaskKind::Vital, http::listen(site, listener));
         tracing::info!(%address, engine = engine.name(), "serving");
         Ok(Server { address, engine, broker, shutdown, tasks })

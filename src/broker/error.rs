@@ -95,10 +95,12 @@ pub enum BrokerError {
         /// What is wrong.
         what: String,
     },
-    /// A commit lies beyond what was ever written. Nothing of the call was stored.
+    /// A place to be committed was never written, or, in a reset, is not kept any
+    /// more. Nothing of the call was stored.
     #[error(
-        "offset {} in epoch {} of partition {partition} of topic '{topic}' was never written: \
-         the tail is {} in epoch {}", .asked.next, .asked.epoch, .tail.next, .tail.epoch
+        "offset {} of epoch {} is no place in partition {partition} of topic '{topic}', \
+         which has {start} to {} in epoch {}",
+        .asked.next, .asked.epoch, .tail.next, .tail.epoch
     )]
     CommitOutOfRange {
         /// The topic.

@@ -5,7 +5,7 @@ use crate::{
     domain::Durability,
     runtime::{
         Metrics,
-        metrics::{COUNTS, Counter, Gauge, Histogram, SECONDS},
+        metrics::{COUNTS, Counter, Gauge, GaugeFamily, Histogram, SECONDS},
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -26,13 +26,21 @@ pub(super) struct BrokerMetrics {
 
 /// What groups do.
 pub(super) struct GroupMetrics {
+    pub(super) polls: Counter,
     commits: Counter,
     commit_seconds: Histogram,
+    lag: GaugeFamily,
 }
 
 impl GroupMetrics {
     fn new(metrics: &Metrics) -> GroupMetrics {
         GroupMetrics {
+            polls: metrics.counter("tidegate_polls_total", "Polls of members of groups.", &[]),
+            lag: metrics.gauges(
+                "tidegate_group_lag_records",
+                "Records between what a group has committed and the tail, for at most 200 pairs.",
+                &["group", "topic"],
+            ),
             commits: metrics.counter(
                 "tidegate_commits_total",
                 "Offsets that groups have committed.",
@@ -50,6 +58,14 @@ impl GroupMetrics {
     pub(super) fn committed(&self, commits: usize, took: Duration) {
         self.commits.add(commits as u64);
         self.commit_seconds.observe_time(took);
+    }
+
+    /// Shows the lag of these groups and topics, and of no others.
+    pub(super) fn lag(&self, lags: Vec<(String, String, u64)>) {
+        let values = lags.iter().map(|(group, topic, lag)| {
+            ([group.as_str(), topic.as_str()], i64::try_from(*lag).unwrap_or(i64::MAX))
+        });
+        self.lag.show(values);
     }
 }
 

@@ -16,11 +16,14 @@ mod tests;
 mod topics;
 mod turns;
 
+pub use crate::domain::CommitDraft;
 pub use crate::engine::{JoinRequest, Lease, ReadBudget};
 pub use admission::Permit;
 pub use digest::RequestDigest;
 pub use error::{BrokerError, Overload, RecordFault};
-pub use groups::{CommitDraft, GroupLoss, GroupPlaces, Membership};
+pub use groups::{
+    GroupLoss, GroupPartition, GroupPlaces, GroupPoll, GroupView, Membership, ResetMove, ResetTo,
+};
 pub use publish::{PublishBuilder, Published};
 pub use reader::{ReadEvent, ReadFrom, ReadRequest, Reader};
 pub use shared::{FormId, SharedBatch};
@@ -55,6 +58,8 @@ pub struct Broker {
     /// Held while a topic is made, so that the bounds on their number hold.
     creation: tokio::sync::Mutex<()>,
     metrics: BrokerMetrics,
+    /// When the lag of groups was last looked at.
+    measured: groups::Measured,
 }
 
 impl Broker {
@@ -79,6 +84,7 @@ impl Broker {
             tasks: Tasks::default(),
             creation: tokio::sync::Mutex::new(()),
             metrics: counted,
+            measured: groups::Measured::default(),
             limits,
         })
     }

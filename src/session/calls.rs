@@ -8,13 +8,10 @@ use super::{
 };
 use crate::{
     broker::{
-        Broker, BrokerError, CommitDraft, GroupPlaces, JoinRequest, Membership, ReadFrom,
-        ReadRequest, Reader,
+        Broker, BrokerError, GroupPlaces, JoinRequest, Membership, ReadFrom, ReadRequest, Reader,
     },
     domain::{Cursor, Principal},
-    wire::{
-        Commit, CommitEntry, Join, Parts, Release, RequestId, SubId, committed_frame, ok_frame,
-    },
+    wire::{Commit, Join, Parts, Release, RequestId, SubId, committed_frame, ok_frame},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -84,10 +81,10 @@ pub(super) fn commit(member: Membership, request: CommitFrame, serial: Serial) -
     Box::pin(async move {
         let CommitFrame { id, sub, generation, commits } = request;
         let mut named = Parts::new();
-        for CommitEntry { topic, partition, .. } in &commits {
-            named.entry(topic.clone()).or_default().insert(*partition);
+        for commit in &commits {
+            named.entry(commit.topic.clone()).or_default().insert(commit.partition);
         }
-        match member.commit(generation, commits.into_iter().map(draft).collect()).await {
+        match member.commit(generation, commits).await {
             Ok(stands) => {
                 let stands = stands.iter().map(|c| (&c.topic, c.partition, c.position));
                 let answer = committed_frame(id, sub, stands);
@@ -96,11 +93,6 @@ pub(super) fn commit(member: Membership, request: CommitFrame, serial: Serial) -
             Err(error) => refused(Some(id), Some(sub), failed(error)),
         }
     })
-}
-
-fn draft(entry: CommitEntry) -> CommitDraft {
-    let CommitEntry { topic, partition, offset, epoch, metadata } = entry;
-    CommitDraft { topic, partition, offset, epoch, metadata: metadata.map(Arc::from) }
 }
 
 /// Lets go for a member.

@@ -16,6 +16,7 @@
 //! | `batch` | a batch as live transports send it, once for all readers |
 //! | `events` | server-sent events |
 //! | `topics` | bodies about topics |
+//! | `group_bodies`, `group_shapes` | bodies about groups, and what they are answered |
 //! | `shapes` | what is written by hand, as types for the OpenAPI document and for clients |
 
 mod answer;
@@ -27,7 +28,9 @@ mod encode;
 mod events;
 mod fields;
 mod frames;
+mod group_bodies;
 mod group_problem;
+mod group_shapes;
 mod json;
 mod media;
 mod ndjson;
@@ -50,13 +53,22 @@ pub use events::{
     Closing, EVENT_STREAM, closing_event, hello_event, lost_event, position_event, records_event,
 };
 pub use frames::{
-    ClientFrame, CloseCode, ClosingNotice, CommitEntry, CommitFrame, Encoding, FrameFault,
-    FrameLimits, HEARTBEAT_FRAME, Hello, JoinFrame, LeaseNotice, MAX_FRAME_NUMBER, MAX_HEAD_BYTES,
-    PROTOCOL, Parts, Publish, ReleaseFrame, RequestId, SubId, Subscribe, assigned_frame,
-    caught_up_frame, closing_frame, committed_frame, error_frame, hello_frame, joined_frame,
-    lagging_frame, lost_frame, ok_frame, pack, packed_head, parse_frame, pong_frame,
-    position_frame, published_frame, records_head, revoked_frame, revoking_frame, subscribed_frame,
+    ClientFrame, CloseCode, ClosingNotice, CommitFrame, Encoding, FrameFault, FrameLimits,
+    HEARTBEAT_FRAME, Hello, JoinFrame, LeaseNotice, MAX_FRAME_NUMBER, MAX_HEAD_BYTES, PROTOCOL,
+    Parts, Publish, ReleaseFrame, RequestId, SubId, Subscribe, assigned_frame, caught_up_frame,
+    closing_frame, committed_frame, error_frame, hello_frame, joined_frame, lagging_frame,
+    lost_frame, ok_frame, pack, packed_head, parse_frame, pong_frame, position_frame,
+    published_frame, records_head, revoked_frame, revoking_frame, subscribed_frame,
     unsubscribed_frame,
+};
+pub use group_bodies::{
+    CommitBody, CommitEntry, Commits, Join, JoinBody, Partitions, Poll, PollBody, ReleaseBody,
+    ResetBody, ResetPlace, ResetWord, StartPolicyName, drafts, path_group, path_member,
+};
+pub use group_shapes::{
+    CommitList, CommittedOffset, GroupDetails, GroupInfo, GroupLostNotice, GroupPage,
+    GroupPartitionInfo, GroupStateName, MemberInfo, MemberLease, PollPage, PollTold, ResetAnswer,
+    ResetPartition, partitions,
 };
 pub use media::{BodyKind, CLOUDEVENT, CLOUDEVENTS_BATCH, JSON, NDJSON, ReadForm, require_json};
 pub use ndjson::{NdjsonSplitter, is_blank};
@@ -67,7 +79,8 @@ pub use params::parse_time;
 pub use problem::{PROBLEM_JSON, Problem};
 pub use publish::{for_each_of, for_each_record, parse_line, raw_record};
 pub use queries::{
-    OffsetsQuery, PublishQuery, TopicListQuery, no_query, path_partition, path_topic,
+    GroupListQuery, OffsetsQuery, PublishQuery, TopicListQuery, no_query, path_partition,
+    path_topic,
 };
 pub use read_query::{ReadQuery, ReadRoute, ReadStart, parse_start};
 pub use shapes::{

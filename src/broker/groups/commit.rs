@@ -2,26 +2,10 @@
 
 use crate::{
     broker::{Broker, BrokerError},
-    domain::{Epoch, GroupName, Offset, PartitionId, PartitionView, Position, TopicName, limits},
-    engine::{Assignment, Committer, EngineError, GroupCommit, Topic},
+    domain::{CommitDraft, GroupName, PartitionView, Position, limits},
+    engine::{Assignment, Committer, GroupCommit, Topic},
 };
 use std::sync::Arc;
-
-/// How far somebody says that a group has come in one partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommitDraft {
-    /// The topic.
-    pub topic: TopicName,
-    /// The partition.
-    pub partition: PartitionId,
-    /// The next offset to read.
-    pub offset: Offset,
-    /// The epoch in which the record before it was read; that of the offset if
-    /// left out.
-    pub epoch: Option<Epoch>,
-    /// What the committer notes beside it.
-    pub metadata: Option<Arc<str>>,
-}
 
 impl Broker {
     /// Commits, and answers where the group stands then in these partitions:
@@ -51,7 +35,7 @@ impl Broker {
 
     /// The draft's partition as readers see it, up to date if the draft says
     /// that it has more than was known.
-    async fn view_for(
+    pub(super) async fn view_for(
         &self,
         draft: &CommitDraft,
     ) -> Result<(Arc<Topic>, PartitionView), BrokerError> {
@@ -107,17 +91,7 @@ pub(super) fn committed_at(
     let position = Position { epoch, next: draft.offset };
     let past = epoch < view.epoch() && draft.epoch.is_some();
     if epoch > view.epoch() || (draft.offset > view.tail && !past) {
-        return Err(BrokerError::CommitOutOfRange {
-            topic: draft.topic,
-            partition: draft.partition,
-            asked: position,
-            start: view.start,
-            tail: view.position(view.tail),
-        });
-    }
-    if !topic.config.partitions.contains(draft.partition) {
-        let (topic, partition) = (draft.topic, draft.partition);
-        return Err(EngineError::PartitionUnknown { topic, partition }.into());
+        return Err(out_of_range(draft, view, position));
     }
     Ok(GroupCommit {
         topic: draft.topic,
@@ -126,4 +100,19 @@ pub(super) fn committed_at(
         position,
         metadata: draft.metadata,
     })
+}
+
+/// The refusal of a place that is not in the partition.
+pub(super) fn out_of_range(
+    draft: CommitDraft,
+    view: &PartitionView,
+    asked: Position,
+) -> BrokerError {
+    BrokerError::CommitOutOfRange {
+        topic: draft.topic,
+        partition: draft.partition,
+        asked,
+        start: view.start,
+        tail: view.position(view.tail),
+    }
 }

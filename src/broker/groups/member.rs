@@ -6,10 +6,10 @@
 //!                       commit, release at any time          leave
 //! ```
 
-use super::{CommitDraft, GroupPlaces};
+use super::GroupPlaces;
 use crate::{
     broker::{Broker, BrokerError},
-    domain::{Cursor, Generation},
+    domain::{CommitDraft, Cursor, Generation},
     engine::{
         Assignment, Committer, EngineError, GroupCommit, GroupError, JoinRequest, Lease, MemberRef,
     },

@@ -9,13 +9,19 @@
 //! [`Cursor`]: crate::domain::Cursor
 
 mod commit;
+mod lag;
 mod member;
 mod place;
 mod places;
+mod poll;
+mod reset;
 
-pub use commit::CommitDraft;
+pub(super) use lag::Measured;
+pub use lag::{GroupPartition, GroupView};
 pub use member::Membership;
 pub use places::{GroupLoss, GroupPlaces};
+pub use poll::GroupPoll;
+pub use reset::{ResetMove, ResetTo};
 
 use super::{Broker, BrokerError};
 use crate::{

@@ -3,16 +3,15 @@
 
 use super::{
     RequestId, SubId,
-    client::{Encoding, delivery, once_each, topic, topics},
-    members::{Members, invalid, number, typed},
+    client::{Encoding, delivery, topic, topics},
+    members::{Members, invalid, number},
 };
 use crate::{
     domain::{
-        Epoch, Generation, GroupName, MemberId, Offset, PartitionId, StartPolicy, TopicName, limits,
+        CommitDraft, Generation, GroupName, MemberId, PartitionId, StartPolicy, TopicName, limits,
     },
-    wire::{As, ErrorCode, Problem, fields::Text},
+    wire::{As, CommitEntry, Problem, drafts, fields::Text},
 };
-use serde::Deserialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -47,21 +46,6 @@ pub struct JoinFrame {
     pub as_: As,
 }
 
-/// How far a member has come in one partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommitEntry {
-    /// The topic.
-    pub topic: TopicName,
-    /// The partition.
-    pub partition: PartitionId,
-    /// The next offset to read.
-    pub offset: Offset,
-    /// The epoch in which that was learnt; `None` = the offset's own.
-    pub epoch: Option<Epoch>,
-    /// A note beside it. Not bounded yet.
-    pub metadata: Option<String>,
-}
-
 /// How far a member has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitFrame {
@@ -71,8 +55,8 @@ pub struct CommitFrame {
     pub sub: SubId,
     /// The generation that the member was told last.
     pub generation: Generation,
-    /// At least one, each partition once.
-    pub commits: Vec<CommitEntry>,
+    /// What is to be committed; how much there may be, the broker says.
+    pub commits: Vec<CommitDraft>,
 }
 
 /// What a member lets go of.
@@ -108,42 +92,11 @@ pub(super) fn join(members: &mut Members<'_>) -> Result<JoinFrame, Problem> {
     })
 }
 
-/// A commit as it is written. A negative offset is told from what is none.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry<'a> {
-    #[serde(borrow)]
-    topic: std::borrow::Cow<'a, str>,
-    partition: u32,
-    offset: i64,
-    epoch: Option<u32>,
-    metadata: Option<String>,
-}
-
 pub(super) fn commit(members: &mut Members<'_>) -> Result<CommitFrame, Problem> {
     let (id, sub) = (members.id()?, members.sub()?);
     let generation = Generation(number("generation", members.must_raw("generation")?)?);
-    let entries: Vec<Entry<'_>> = typed("commits", members.must_raw("commits")?)?;
-    let max = limits::MAX_COMMITS;
-    if entries.is_empty() || entries.len() > max {
-        return Err(wrong(format!("a commit has 1 to {max} partitions")));
-    }
-    let commits = entries.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-    let named: Vec<_> = commits.iter().map(|commit| (&commit.topic, commit.partition)).collect();
-    once_each("commits", &named).map_err(|problem| wrong(problem.detail))?;
-    Ok(CommitFrame { id, sub, generation, commits })
-}
-
-fn entry(entry: Entry<'_>) -> Result<CommitEntry, Problem> {
-    let Entry { topic: name, partition, offset, epoch, metadata } = entry;
-    let offset = u64::try_from(offset)
-        .map_err(|_| wrong(format!("offset {offset} of partition {partition} is negative")))?;
-    let (partition, offset) = (PartitionId(partition), Offset(offset));
-    Ok(CommitEntry { topic: topic(&name)?, partition, offset, epoch: epoch.map(Epoch), metadata })
-}
-
-fn wrong(detail: String) -> Problem {
-    Problem::new(ErrorCode::CommitInvalid, detail)
+    let entries: Vec<CommitEntry> = members.must("commits")?;
+    Ok(CommitFrame { id, sub, generation, commits: drafts(&entries)? })
 }
 
 pub(super) fn release(members: &mut Members<'_>) -> Result<ReleaseFrame, Problem> {

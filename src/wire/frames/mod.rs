@@ -28,7 +28,7 @@ mod tests;
 
 pub use client::{ClientFrame, Encoding, FrameFault, Publish, Subscribe, parse_frame};
 pub use close::CloseCode;
-pub use join::{CommitEntry, CommitFrame, JoinFrame, Parts, ReleaseFrame};
+pub use join::{CommitFrame, JoinFrame, Parts, ReleaseFrame};
 pub use lease::{
     LeaseNotice, assigned_frame, committed_frame, joined_frame, revoked_frame, revoking_frame,
 };

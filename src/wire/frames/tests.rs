@@ -4,9 +4,9 @@
 use super::*;
 use crate::{
     domain::{
-        Cursor, Epoch, Incarnation, LostRange, LostReason, Offset, PackedRecords, PartitionId,
-        Position, RecordBatch, RecordDraft, StartAt, StartPolicy, Timestamp, TopicName,
-        TopicPositions, ValueKind,
+        CommitDraft, Cursor, Epoch, Incarnation, LostRange, LostReason, Offset, PackedRecords,
+        PartitionId, Position, RecordBatch, RecordDraft, StartAt, StartPolicy, Timestamp,
+        TopicName, TopicPositions, ValueKind,
     },
     wire::{As, ErrorCode as C, LostNotice, Problem, PublishedRecord, ReadStart},
 };
@@ -138,12 +138,12 @@ fn a_commit_says_how_far_each_partition_is() {
         {"topic":"ord\u0065rs","partition":1,"offset":7,"epoch":2,"metadata":"ü"}]}"#;
     let Ok(ClientFrame::Commit(commit)) = parse_frame(text.as_bytes()) else { panic!("{text}") };
     assert_eq!((commit.id, commit.sub, commit.generation.0), (RequestId(1), SubId(7), 3));
-    let entry = |partition, offset, epoch, metadata: Option<&str>| CommitEntry {
+    let entry = |partition, offset, epoch, metadata: Option<&str>| CommitDraft {
         topic: name("orders"),
         partition: PartitionId(partition),
         offset: Offset(offset),
         epoch,
-        metadata: metadata.map(str::to_owned),
+        metadata: metadata.map(Into::into),
     };
     let expected = [entry(0, 42, None, None), entry(1, 7, Some(Epoch(2)), Some("ü"))];
     assert_eq!(commit.commits, expected);
@@ -160,8 +160,7 @@ fn what_a_member_cannot_ask_for_is_told() {
         |parts: &str| format!(r#"{{"op":"release","id":9,"sub":7,"partitions":{parts}}}"#);
     let many =
         |count: usize, one: fn(usize) -> String| (0..count).map(one).collect::<Vec<_>>().join(",");
-    let many_topics = many(101, |n| format!("\"t{n}\""));
-    let many_commits = many(1_025, |n| format!(r#"{{"topic":"t","partition":{n},"offset":1}}"#));
+    let many_topics = (0..101).map(|n| format!("\"t{n}\"")).collect::<Vec<_>>().join(",");
     let long = "m".repeat(250);
     for (frame, code) in [
         (join(r#""topics":["t"]"#), C::FrameInvalid),
@@ -187,20 +186,12 @@ fn what_a_member_cannot_ask_for_is_told() {
         (r#"{"op":"commit","id":9,"sub":7,"commits":[]}"#.to_owned(), C::FrameInvalid),
         (r#"{"op":"commit","id":9,"sub":7,"generation":1}"#.to_owned(), C::FrameInvalid),
         (commit("{}"), C::FrameInvalid),
-        (commit("[]"), C::CommitInvalid),
-        (commit(&format!("[{many_commits}]")), C::CommitInvalid),
         (commit(r#"[{"topic":"t","partition":0}]"#), C::FrameInvalid),
         (commit(r#"[{"topic":"t","partition":0,"offset":-1}]"#), C::CommitInvalid),
         (commit(r#"[{"topic":"t","partition":0,"offset":1.5}]"#), C::FrameInvalid),
         (commit(r#"[{"topic":"t","partition":-1,"offset":1}]"#), C::FrameInvalid),
         (commit(r#"[{"topic":"t/","partition":0,"offset":1}]"#), C::TopicNameInvalid),
         (commit(r#"[{"topic":"t","partition":0,"offset":1,"next":1}]"#), C::FrameInvalid),
-        (
-            commit(
-                r#"[{"topic":"t","partition":0,"offset":1},{"topic":"t","partition":0,"offset":2}]"#,
-            ),
-            C::CommitInvalid,
-        ),
         (release("[]"), C::FrameInvalid),
         (release("{}"), C::FrameInvalid),
         (release(r#"{"t":[]}"#), C::FrameInvalid),

@@ -105,6 +105,12 @@ async fn what_a_member_may_not_ask_is_refused_and_changes_nothing() {
         let came = client.say(frame.clone()).await;
         assert_eq!(told(&came), [format!("error {code}")], "{frame}");
     }
+    let entry = json!({"topic": "t", "partition": 0, "offset": 1});
+    for commits in [vec![], vec![entry; 2]] {
+        let frame = json!({
+            "op": "commit", "id": 1, "sub": 8, "generation": now, "commits": commits});
+        assert_eq!(told(&client.say(frame).await), ["error commit_invalid"]);
+    }
     // What is not being revoked stays.
     let came = client.say(json!({"op": "release", "id": 1, "sub": 8, "partitions": {"t": [0]}}));
     assert_eq!(told(&came.await), ["ok"]);
