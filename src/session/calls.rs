@@ -11,7 +11,9 @@ use crate::{
         Broker, BrokerError, GroupPlaces, JoinRequest, Membership, ReadFrom, ReadRequest, Reader,
     },
     domain::{Cursor, Principal},
-    wire::{Commit, Join, Parts, Release, RequestId, SubId, committed_frame, ok_frame},
+    wire::{
+        CommitFrame, JoinFrame, Parts, ReleaseFrame, RequestId, SubId, committed_frame, ok_frame,
+    },
 };
 use std::{sync::Arc, time::Duration};
 
