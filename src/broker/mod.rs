@@ -114,9 +114,10 @@ impl Broker {
     }
 
     /// Waits for what it has under way by itself to end, which it does once no
-    /// reader is left, and cuts it at `deadline`.
+    /// reader is left, and cuts it at `deadline`; then stops the groups.
     pub async fn close(&self, deadline: tokio::time::Instant) {
         self.tasks.join(deadline).await;
+        self.coordinator.close().await;
     }
 
     /// A topic by name, at once. `Engine(TopicUnknown)` if there is none.

@@ -2,6 +2,7 @@
 //! time where something waits.
 
 mod following;
+mod groups;
 mod keys;
 mod losses;
 mod publishing;

@@ -5,7 +5,7 @@ use crate::ws_util::Socket;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use tidegate::{config::Config, server::Server};
+use tidegate::config::EngineKind;
 
 on_every_engine! {
     a_member_that_is_cut_off_comes_back_to_what_it_held;
@@ -214,14 +214,7 @@ async fn every_wrong_frame_of_a_member_has_its_error(gateway: &Gateway) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_go_on_when_their_gateway_was_started_anew() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = Config { data_dir: dir.path().join("data"), ..Config::default() };
-    config.sled.data_dir.clone_from(&config.data_dir);
-    config.sled.reserve_bytes = 0;
-    config.sled.cache_active = 16 << 20;
-    config.listen = ([127, 0, 0, 1], 0).into();
-    let gateway = Gateway::of(Server::start(config.clone()).await.unwrap());
-    config.listen = gateway.address();
+    let gateway = Gateway::start(EngineKind::Sled, |_| {}).await;
     gateway.topic("t", 2).await;
     put(&gateway, 0, 0..4).await;
     let mut one = Socket::open(&gateway).await;
@@ -229,9 +222,8 @@ async fn members_go_on_when_their_gateway_was_started_anew() {
     let assigned = one.holds(json!([0, 1])).await;
     one.values(4).await;
     assert_eq!(one.commit(&assigned["generation"], 0, 2).await["op"], "ok");
-    gateway.stop().await;
-    assert_eq!(one.closed().await.1, 4000);
-    let gateway = Gateway::of(Server::start(config).await.unwrap());
+    let ((_, code), gateway) = tokio::join!(one.closed(), gateway.restart());
+    assert_eq!(code, 4000);
     let mut two = Socket::open(&gateway).await;
     two.join("two", json!({})).await;
     // What the first holds is still its own: it is to let go of one of them.
