@@ -125,6 +125,18 @@ impl From<GroupError> for BrokerError {
     }
 }
 
+impl BrokerError {
+    /// The topic that is not there, or not any more, if that is what it says.
+    #[must_use]
+    pub fn topic_gone(&self) -> Option<&TopicName> {
+        match self {
+            BrokerError::Engine(EngineError::TopicUnknown(topic))
+            | BrokerError::CursorTopicGone(topic) => Some(topic),
+            _ => None,
+        }
+    }
+}
+
 /// What is wrong with one record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordFault {

@@ -17,7 +17,7 @@ mod topics;
 mod turns;
 
 pub use crate::domain::CommitDraft;
-pub use crate::engine::ReadBudget;
+pub use crate::engine::{JoinRequest, Lease, ReadBudget};
 pub use admission::Permit;
 pub use digest::RequestDigest;
 pub use error::{BrokerError, Overload, RecordFault};

@@ -28,9 +28,11 @@ const FILES: &[(&str, &str, &str)] = files![
     "tidegate.js" SCRIPT,
     "fallback.js" SCRIPT,
     "outbox.js" SCRIPT,
+    "group.js" SCRIPT,
     "tidegate.d.ts" TYPES,
     "fallback.d.ts" TYPES,
     "outbox.d.ts" TYPES,
+    "group.d.ts" TYPES,
     "package.json" "application/json",
     "README.md" "text/markdown; charset=utf-8",
 ];

@@ -36,6 +36,10 @@ impl Session {
             let before = sent;
             // A subscription's answer comes before its records.
             sent += self.finish_requests(cx);
+            self.poll_members(cx);
+            if !out.is_full() {
+                self.tell_members();
+            }
             sent += self.put_answers(out);
             if self.ending.is_some() {
                 sent += self.put_closing(out);
@@ -63,6 +67,7 @@ impl Session {
     /// Goes on with requests while nothing can be put out; their answers wait.
     pub fn poll_requests(&mut self, cx: &mut Context<'_>) {
         self.finish_requests(cx);
+        self.poll_members(cx);
     }
 
     fn put_answers(&mut self, out: &mut impl Outbox) -> usize {
@@ -117,11 +122,21 @@ impl Session {
                 self.parsing = false;
                 self.refuse(None, None, &problem);
             }
+            Done::Joined { id, sub, serial, membership } => {
+                self.joined(id, sub, serial, membership);
+            }
+            Done::Placed { sub, serial, asked, placed } => {
+                self.placed(sub, serial, &asked, placed);
+            }
+            Done::Committed { sub, serial, parts, answer } => {
+                self.answers.push_back(answer);
+                self.committed(sub, serial, &parts);
+            }
             Done::Answer(answer, problem) => {
                 if problem.is_some() {
                     self.host.metrics.refused.inc();
                 }
-                self.answers.push_back(answer);
+                self.answers.extend(answer);
             }
         }
     }
@@ -196,8 +211,10 @@ impl Session {
             }
             Outcome::Recalled(reader) => {
                 let now = Instant::now();
-                // At the tail it moves without a word.
-                sub.place.skipped();
+                // With keys it moves at the tail without a word.
+                if sub.keyed {
+                    sub.place.skipped();
+                }
                 let due = sub.place.due(now, self.host.config.heartbeat);
                 sub.put_woken(reader);
                 self.enqueue(id);
@@ -207,6 +224,7 @@ impl Session {
                 if self.reading == Some((id, serial)) {
                     self.reading = None;
                 }
+                let event = event.map(|event| event.map(|event| sub.admit(event)));
                 sub.put(reader);
                 self.take_event(id, event, held, out)
             }
@@ -265,6 +283,7 @@ impl Session {
                 Err(problem) => self.end(id, &problem, out),
             },
             Ok(None) => self.rest(id, out),
+            Err(error) if self.goes_on_without(id, &error) => self.go_on(id, out),
             Err(error) => self.end(id, &failed(error), out),
         }
     }

@@ -6,6 +6,7 @@
 //!            take ─► parse ─┬─ answers ───────────────────────────┐
 //!                           ├─ requests (open, publish) ─ done ───┤
 //!                           └─ credit                             ├─► poll_send ─► Outbox
+//!   memberships: watched ─► what is held now ─────────────────────┤
 //!   subscriptions: wait for the tail ─► in turn ─► read ─► frames ┘
 //!            tick ─► heartbeat, positions
 //! ```
@@ -15,9 +16,13 @@
 //! and none reads while the outbox is full: a client that does not read holds
 //! what is in its outbox and no more.
 
+mod calls;
 mod config;
 mod deliver;
 mod flow;
+mod holding;
+mod member;
+mod members;
 mod metrics;
 mod outbox;
 mod pace;
@@ -33,16 +38,17 @@ pub use outbox::{Frame, FrameKind, Outbox};
 
 use crate::{
     broker::Broker,
-    domain::limits,
+    domain::{GroupName, MemberId, limits},
     runtime::Metrics,
     wire::{
-        ClientFrame, CloseCode, ClosingNotice, ErrorCode, FrameLimits, GroupOp, HEARTBEAT_FRAME,
-        Hello, Problem, Publish, RequestId, SubId, Subscribe, closing_frame, error_frame,
-        hello_frame, ok_frame, parse_frame, pong_frame, position_frame,
+        ClientFrame, CloseCode, ClosingNotice, ErrorCode, FrameLimits, HEARTBEAT_FRAME, Hello,
+        Problem, Publish, RequestId, SubId, Subscribe, closing_frame, error_frame, hello_frame,
+        ok_frame, parse_frame, pong_frame, position_frame,
     },
 };
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
+use members::Members;
 use metrics::SessionMetrics;
 use requests::{PARSE_ASIDE_BYTES, Request};
 use room::Room;
@@ -51,7 +57,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use sub::Sub;
+use sub::{Delivery, Sub};
 use tokio::time::Instant;
 use wake::{Serial, Woken};
 
@@ -127,6 +133,7 @@ pub struct Session {
     /// The one that reads from the store.
     reading: Option<(SubId, Serial)>,
     requests: FuturesUnordered<Request>,
+    members: Members,
     /// Whether a frame is being parsed aside: the next one has to wait, so
     /// that publishes are stored in the order in which they came.
     parsing: bool,
@@ -154,6 +161,7 @@ impl Session {
             ready: VecDeque::new(),
             reading: None,
             requests: FuturesUnordered::new(),
+            members: Members::default(),
             parsing: false,
             answers: VecDeque::from([hello]),
             last_sent: now,
@@ -204,7 +212,9 @@ impl Session {
             Ok(ClientFrame::Unsubscribe { id, sub }) => self.unsubscribe(id, sub),
             Ok(ClientFrame::Credit { sub, records }) => self.credit(sub, records),
             Ok(ClientFrame::Publish(publish)) => self.publish(&publish, frame.len()),
-            Ok(ClientFrame::Group { id, op }) => self.refuse(id, None, &no_groups(op)),
+            Ok(ClientFrame::Join(request)) => self.join(*request),
+            Ok(ClientFrame::Commit(request)) => self.commit(request),
+            Ok(ClientFrame::Release(request)) => self.release(request),
             Err(fault) if fault.fatal => {
                 self.host.metrics.refused.inc();
                 self.close(CloseCode::BadFrame, 0, Some(fault.problem));
@@ -223,41 +233,58 @@ impl Session {
     }
 
     fn subscribe(&mut self, request: Subscribe) {
-        let (id, sub) = (Some(request.id), request.sub);
+        let (id, sub) = (request.id, request.sub);
+        if let Err(problem) = self.room_for(sub) {
+            return self.refuse(Some(id), Some(sub), &problem);
+        }
+        let Subscribe { credit, encoding, as_, .. } = request;
+        let keyed = !request.keys.is_empty();
+        let serial = self.add(Delivery { sub, credit, encoding, as_, keyed }, None);
+        self.requests.push(requests::open(&self.host, request, serial));
+    }
+
+    /// Whether there may be a subscription of this number.
+    fn room_for(&self, sub: SubId) -> Result<(), Problem> {
         if self.subs.contains_key(&sub) {
             let detail = format!("there is a subscription {sub} already");
-            let problem = Problem::new(ErrorCode::SubscriptionExists, detail);
-            return self.refuse(id, Some(sub), &problem);
+            return Err(Problem::new(ErrorCode::SubscriptionExists, detail));
         }
         let max = self.host.config.subscriptions;
         if self.subs.len() >= max {
             let detail = format!("the connection has {max} subscriptions, as many as it may");
-            let problem = Problem::new(ErrorCode::SubscriptionsFull, detail);
-            return self.refuse(id, Some(sub), &problem.with("max", max));
+            return Err(Problem::new(ErrorCode::SubscriptionsFull, detail).with("max", max));
         }
+        Ok(())
+    }
+
+    /// A subscription that is still to be opened; of a member, if it `joins`.
+    fn add(&mut self, delivery: Delivery, joins: Option<(GroupName, MemberId)>) -> Serial {
         let serial = Serial(self.next_serial);
         self.next_serial += 1;
-        let made = Sub::new(&request, serial, &self.woken, Instant::now());
-        self.subs.insert(sub, Box::new(made));
+        let id = delivery.sub;
+        let mut made = Sub::new(delivery, serial, &self.woken, Instant::now());
+        made.joins = joins.map(Box::new);
+        self.subs.insert(id, Box::new(made));
         self.host.metrics.subscriptions.add(1);
-        self.requests.push(requests::open(&self.host, request, serial));
+        serial
     }
 
     fn unsubscribe(&mut self, id: Option<RequestId>, sub: SubId) {
         match self.remove(sub) {
-            true => self.acknowledge(id),
-            false => self.refuse(id, Some(sub), &unknown(sub)),
+            Some(removed) if self.leave(id, &removed) => {}
+            Some(_) => self.acknowledge(id),
+            None => self.refuse(id, Some(sub), &unknown(sub)),
         }
     }
 
     /// Forgets a subscription, and its reader with it.
-    fn remove(&mut self, sub: SubId) -> bool {
-        let Some(removed) = self.subs.remove(&sub) else { return false };
+    fn remove(&mut self, sub: SubId) -> Option<Box<Sub>> {
+        let removed = self.subs.remove(&sub)?;
         if self.reading == Some((sub, removed.serial)) {
             self.reading = None;
         }
         self.forgotten(&removed);
-        true
+        Some(removed)
     }
 
     fn forgotten(&self, sub: &Sub) {
@@ -382,15 +409,6 @@ impl Drop for Session {
 
 fn unknown(sub: SubId) -> Problem {
     Problem::new(ErrorCode::SubscriptionUnknown, format!("there is no subscription {sub}"))
-}
-
-fn no_groups(op: GroupOp) -> Problem {
-    let op = match op {
-        GroupOp::Join => "join",
-        GroupOp::Commit => "commit",
-        GroupOp::Release => "release",
-    };
-    Problem::new(ErrorCode::NotSupported, format!("'{op}': this gateway serves no groups yet"))
 }
 
 /// The notice of an ending.

@@ -1,16 +1,16 @@
 //! What a client asked for and waits to be answered: opening a reader,
 //! publishing. Answered in the order in which they are done.
 
-use super::{Host, wake::Serial};
+use super::{Host, calls::Placed, wake::Serial};
 use crate::{
     broker::{
-        BrokerError, Permit, PublishBuilder, Published, ReadFrom, ReadRequest, Reader,
+        BrokerError, Membership, Permit, PublishBuilder, Published, ReadFrom, ReadRequest, Reader,
         RequestDigest,
     },
     runtime,
     wire::{
-        ClientFrame, ErrorCode, Problem, Publish, PublishedRecord, ReadStart, RequestId, SubId,
-        Subscribe, error_frame, for_each_of, parse_frame, published_frame,
+        ClientFrame, ErrorCode, Parts, Problem, Publish, PublishedRecord, ReadStart, RequestId,
+        SubId, Subscribe, error_frame, for_each_of, parse_frame, published_frame,
     },
 };
 use bytes::Bytes;
@@ -33,8 +33,19 @@ pub(super) enum Done {
     NoPublish(Bytes),
     /// A frame could not be parsed aside.
     NotParsed(Problem),
-    /// To be answered so.
-    Answer(Vec<u8>, Option<Problem>),
+    /// A member has joined, or could not.
+    Joined {
+        id: RequestId,
+        sub: SubId,
+        serial: Serial,
+        membership: Result<Membership, BrokerError>,
+    },
+    /// Where a member begins in what it was given.
+    Placed { sub: SubId, serial: Serial, asked: Parts, placed: Result<Placed, BrokerError> },
+    /// A member's commit is durable.
+    Committed { sub: SubId, serial: Serial, parts: Parts, answer: Vec<u8> },
+    /// To be answered so, if at all.
+    Answer(Option<Vec<u8>>, Option<Problem>),
 }
 
 /// A publish with all its records, and the memory that it may use.
@@ -101,8 +112,8 @@ pub(super) fn commit(id: RequestId, ready: Ready) -> Request {
         let published = publish.commit(None).await;
         drop(permit);
         match published {
-            Ok(published) => Done::Answer(answer(id, &published), None),
-            Err(error) => refused(Some(id), failed(error)),
+            Ok(published) => Done::Answer(Some(answer(id, &published)), None),
+            Err(error) => refused(Some(id), None, failed(error)),
         }
     })
 }
@@ -117,8 +128,8 @@ fn answer(id: RequestId, published: &Published) -> Vec<u8> {
 }
 
 /// A request that failed.
-pub(super) fn refused(id: Option<RequestId>, problem: Problem) -> Done {
-    Done::Answer(error_frame(id, None, &problem), Some(problem))
+pub(super) fn refused(id: Option<RequestId>, sub: Option<SubId>, problem: Problem) -> Done {
+    Done::Answer(Some(error_frame(id, sub, &problem)), Some(problem))
 }
 
 /// What the client may know of an error; what it may not is for the log.

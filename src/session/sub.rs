@@ -2,13 +2,15 @@
 //! it may go.
 
 use super::{
+    member::Member,
     pace::{Lag, Place},
     room::{Held, Room},
     wake::{Serial, SubWaker, Woken},
 };
 use crate::{
     broker::{BrokerError, ReadBudget, ReadEvent, Reader},
-    wire::{BatchEncoder, Encoding, SubId, Subscribe, packed_head, records_head},
+    domain::{GroupName, MemberId},
+    wire::{As, BatchEncoder, Encoding, SubId, packed_head, records_head},
 };
 use futures_util::FutureExt;
 use std::{
@@ -49,6 +51,15 @@ enum State {
     Working,
 }
 
+/// How the records of a subscription are to come.
+pub(super) struct Delivery {
+    pub sub: SubId,
+    pub credit: Option<u64>,
+    pub encoding: Encoding,
+    pub as_: As,
+    pub keyed: bool,
+}
+
 /// A subscription of one connection.
 pub(super) struct Sub {
     pub serial: Serial,
@@ -64,6 +75,10 @@ pub(super) struct Sub {
     pub queued: bool,
     /// Whether it is confined to keys: its place moves though nothing is sent.
     pub keyed: bool,
+    /// Whose records it gets, once it has joined a group.
+    pub member: Option<Box<Member>>,
+    /// The member that it asked to be, in which group.
+    pub joins: Option<Box<(GroupName, MemberId)>>,
     /// Whether what comes next is most likely in memory.
     at_tail: bool,
     bytes: usize,
@@ -75,22 +90,25 @@ pub(super) struct Sub {
 
 impl Sub {
     /// A subscription whose reader is still being opened.
-    pub fn new(request: &Subscribe, serial: Serial, woken: &Arc<Woken>, now: Instant) -> Sub {
-        let head = match request.encoding {
-            Encoding::Json => records_head(request.sub),
-            Encoding::Deflate => packed_head(request.sub),
+    pub fn new(delivery: Delivery, serial: Serial, woken: &Arc<Woken>, now: Instant) -> Sub {
+        let Delivery { sub, credit, encoding, as_, keyed } = delivery;
+        let head = match encoding {
+            Encoding::Json => records_head(sub),
+            Encoding::Deflate => packed_head(sub),
         };
-        let wakes = SubWaker::new(request.sub, serial, woken);
+        let wakes = SubWaker::new(sub, serial, woken);
         Sub {
             serial,
-            encoding: request.encoding,
-            encoder: BatchEncoder::new(request.as_),
+            encoding,
+            encoder: BatchEncoder::new(as_),
             head: head.into(),
-            credit: request.credit,
+            credit,
             lag: Lag::default(),
             place: Place::told(now),
             queued: false,
-            keyed: !request.keys.is_empty(),
+            keyed,
+            member: None,
+            joins: None,
             at_tail: false,
             bytes: FIRST_READ_BYTES,
             state: State::Opening,
@@ -117,6 +135,7 @@ impl Sub {
     pub fn put(&mut self, reader: Reader) {
         self.at_tail = false;
         self.state = State::Idle(reader);
+        self.fit();
     }
 
     /// As [`Sub::put`], of a reader that waited at the tail: what woke it is
@@ -124,6 +143,32 @@ impl Sub {
     pub fn put_woken(&mut self, reader: Reader) {
         self.at_tail = true;
         self.state = State::Idle(reader);
+        self.fit();
+    }
+
+    /// A member's partitions are others: its reader is made to fit, now or as
+    /// soon as it is here.
+    pub fn refit(&mut self) {
+        match self.state {
+            State::Idle(_) => self.fit(),
+            State::Opening | State::Working => self.recall(),
+        }
+    }
+
+    fn fit(&mut self) {
+        if let (State::Idle(reader), Some(member)) = (&mut self.state, &mut self.member)
+            && member.fit(reader)
+        {
+            self.at_tail = false;
+        }
+    }
+
+    /// What was read while it may have ceased to be the client's.
+    pub fn admit(&self, event: ReadEvent) -> ReadEvent {
+        match &self.member {
+            Some(member) => member.admit(event),
+            None => event,
+        }
     }
 
     fn budget(&mut self) -> ReadBudget {

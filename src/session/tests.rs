@@ -2,6 +2,7 @@
 //! virtual time.
 
 mod flowing;
+mod members;
 mod requests;
 mod time;
 

@@ -53,11 +53,13 @@ pub use events::{
     Closing, EVENT_STREAM, closing_event, hello_event, lost_event, position_event, records_event,
 };
 pub use frames::{
-    ClientFrame, CloseCode, ClosingNotice, Encoding, FrameFault, FrameLimits, GroupOp,
-    HEARTBEAT_FRAME, Hello, MAX_FRAME_NUMBER, MAX_HEAD_BYTES, PROTOCOL, Publish, RequestId, SubId,
-    Subscribe, caught_up_frame, closing_frame, error_frame, hello_frame, lagging_frame, lost_frame,
-    ok_frame, pack, packed_head, parse_frame, pong_frame, position_frame, published_frame,
-    records_head, subscribed_frame, unsubscribed_frame,
+    ClientFrame, CloseCode, ClosingNotice, CommitFrame, Encoding, FrameFault, FrameLimits,
+    HEARTBEAT_FRAME, Hello, JoinFrame, LeaseNotice, MAX_FRAME_NUMBER, MAX_HEAD_BYTES, PROTOCOL,
+    Parts, Publish, ReleaseFrame, RequestId, SubId, Subscribe, assigned_frame, caught_up_frame,
+    closing_frame, committed_frame, error_frame, hello_frame, joined_frame, lagging_frame,
+    lost_frame, ok_frame, pack, packed_head, parse_frame, pong_frame, position_frame,
+    published_frame, records_head, revoked_frame, revoking_frame, subscribed_frame,
+    unsubscribed_frame,
 };
 pub use group_bodies::{
     CommitBody, CommitEntry, Commits, Join, JoinBody, Partitions, Poll, PollBody, ReleaseBody,

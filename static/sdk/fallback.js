@@ -154,7 +154,7 @@ class Stream {
 
   #page({ records, lost, cursor }) {
     if (!this.#known) {
-      // Where the page began: the cursor that it has says where it ends.
+      // Where the page began: its cursor says where it ends.
       const start = decodeCursor(cursor);
       for (const { topic, partition, offset } of records.reverse()) start.get(topic).at.get(partition)[1] = offset;
       records.reverse();

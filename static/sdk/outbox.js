@@ -1,11 +1,11 @@
 // Publishes that wait while the network is away, across reloads. In IndexedDB and not in localStorage: it takes more than
-// 5 MB, and bytes as they are, in workers too, and says when a write is on disk. Where there is none, in memory.
+// 5 MB, and bytes, in workers too, and says when a write is on disk. Where there is none, in memory.
 
 import { TidegateError } from "./tidegate.js";
 
 const problem = (code, detail, more) => new TidegateError({ code, detail, ...more });
 
-// Not `randomUUID`: that is there on pages of https and localhost alone.
+// `randomUUID` is there on pages of https and localhost alone.
 const randomKey = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 const done = (request) =>
@@ -176,7 +176,7 @@ class Outbox {
     const still = client.on("state", () => away.abort());
     let outcome, refused;
     try {
-      // The gateway remembers a key for a time only: after that a repeat could be there twice.
+      // The gateway remembers a key for a time only.
       if (tried && Date.now() - tried > this.#ttl) {
         const detail = "it was sent longer ago than the gateway remembers idempotency keys, and no answer came";
         throw problem("outbox_expired", detail, { may_have_happened: true });
@@ -194,7 +194,7 @@ class Outbox {
       still();
     }
     await this.#store.remove(number);
-    // Only now: it may have been there to send before its caller was.
+    // It may have been there to send before its caller was.
     const caller = this.#callers.get(number);
     this.#callers.delete(number);
     if (!refused) caller?.resolve(outcome);

@@ -145,7 +145,7 @@ class Subscription extends Emitter {
   #received; // positions after the last frame that came: where a new connection goes on
   #taken; // positions after the last record that the application took
   #waiting = []; // callers of next()
-  #live = false; // whether frames of its number are its own, and not of one that had it before
+  #live = false; // whether frames of its number are its own
   #ended = false;
   #error;
 
@@ -334,6 +334,7 @@ class Client extends Emitter {
   #unlisten;
   #link = {
     send: (frame) => this.#send(frame),
+    ask: (frame, answered) => this.#ask(frame, answered),
     emit: (event, detail) => this._emit(event, detail),
     forget: (sub) => {
       this.#subscriptions.delete(sub);
@@ -352,16 +353,20 @@ class Client extends Emitter {
     base.pathname = base.pathname.replace(/\/*$/, "/v1/ws");
     this.#url = base.href;
     this.#unlisten = this.#listen();
-    // After the caller has had the time to add listeners.
+    // After the caller has added listeners.
     queueMicrotask(() => this.state === "connecting" && this.#connect());
   }
 
   subscribe(options, onRecord) {
+    return this._add((link, sub) => new Subscription(link, sub, options, onRecord));
+  }
+
+  _add(make) {
     if (this.state === "closed") throw failure("client_closed", "the client was closed");
-    // The lowest that is free: most connections have one subscription, and share what is sent to number 1.
+    // The lowest that is free: most have one subscription, and share what is sent to number 1.
     let sub = 1;
     while (this.#subscriptions.has(sub)) sub++;
-    const subscription = new Subscription(this.#link, sub, options, onRecord);
+    const subscription = make(this.#link, sub);
     this.#subscriptions.set(sub, subscription);
     if (this.state === "open") this.#subscribe(subscription);
     return subscription;
@@ -407,7 +412,7 @@ class Client extends Emitter {
   async #connect() {
     this.#set("connecting", { attempt: this.#attempt });
     if (this.state !== "connecting") return;
-    // Stands for the socket until there is one, so that what happens meanwhile makes this attempt void.
+    // Stands for the socket until there is one: what happens meanwhile makes this attempt void.
     const attempt = (this.#socket = {});
     this.#after(OPENING_MS, () => this.#drop());
     let token;
@@ -549,7 +554,7 @@ class Client extends Emitter {
       this.#settle(publish, failure("connection_lost", detail, { retryable: true, may_have_happened: true }));
     }
     if (this.#suspended) return this.#set("offline", { error });
-    // Full jitter: those who lost one server together do not come back to the next together.
+    // Full jitter: those who lost one server together do not come back together.
     const delay = words?.after_ms || Math.random() * Math.min(cap, base * 2 ** Math.min(this.#attempt, 30));
     this.#attempt++;
     this.#notBefore = words ? Date.now() + delay : 0;
@@ -683,6 +688,9 @@ class Client extends Emitter {
     }
   }
 }
+
+/** For the other entries. */
+export const internals = { Client, Emitter, Record };
 
 /** A client of the gateway at `url` (its base: `https://gateway.example`, or `/` of a page that it serves). */
 export function connect(url, options = {}) {

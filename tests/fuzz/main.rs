@@ -26,8 +26,9 @@ use std::{
 };
 use tidegate::{
     broker::Broker,
-    domain::{Limits, PartitionCount, Timestamp, TopicConfig, TopicName},
-    engine::{NoGroups, memory::MemoryEngine},
+    domain::{Clock, Limits, PartitionCount, Timestamp, TopicConfig, TopicName},
+    engine::memory::MemoryEngine,
+    group::{GroupConfig, Groups},
     runtime::Metrics,
     session::{Frame, FrameKind, Host, Outbox, Session, SessionConfig},
     wire::{ClientFrame, for_each_of, parse_frame},
@@ -97,8 +98,11 @@ impl Outbox for Checked {
 /// A gateway with one topic.
 async fn host() -> Arc<Host> {
     let metrics = Metrics::default();
-    let engine = MemoryEngine::new(Arc::new(|| Timestamp::from_millis(1)));
-    let broker = Broker::new(Arc::new(engine), Arc::new(NoGroups), Limits::default(), &metrics);
+    let clock: Clock = Arc::new(|| Timestamp::from_millis(1));
+    let engine = Arc::new(MemoryEngine::new(Arc::clone(&clock)));
+    let (log, table) = (Arc::clone(&engine) as _, Arc::clone(&engine) as _);
+    let groups = Groups::open(log, table, clock, GroupConfig::default(), &metrics).await.unwrap();
+    let broker = Broker::new(engine, groups, Limits::default(), &metrics);
     let config = TopicConfig { partitions: PartitionCount(2), ..TopicConfig::default() };
     broker.ensure_topic(&TopicName::new("orders").unwrap(), &config).await.unwrap();
     Host::new(broker, SessionConfig::default(), &metrics)

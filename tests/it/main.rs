@@ -24,4 +24,5 @@ mod util;
 mod ws;
 mod ws_bad;
 mod ws_client;
+mod ws_groups;
 mod ws_util;

@@ -25,7 +25,9 @@ const PLACE_TRIES: usize = 4;
 const PLACE_WAIT: Duration = Duration::from_secs(1);
 
 /// A member of a group. Dropping it does not leave the group: the member's
-/// session runs on until its time-out.
+/// session runs on until its time-out. A clone is the same member, to make
+/// calls while the other is in `changed`.
+#[derive(Clone)]
 pub struct Membership {
     broker: Arc<Broker>,
     member: MemberRef,

@@ -12,6 +12,7 @@ mod advance;
 mod fit;
 mod lane;
 mod open;
+mod share;
 mod waiting;
 
 pub(super) use fit::{Room, fit_each};
@@ -65,7 +66,8 @@ pub enum ReadEvent {
 /// A reader of some partitions.
 pub struct Reader {
     broker: Arc<Broker>,
-    /// Never empty. Partitions of one topic lie together.
+    /// Partitions of one topic lie together. Empty only where a member of a
+    /// group holds nothing.
     lanes: Vec<Lane>,
     /// Whose turn it is.
     turn: usize,

@@ -2,9 +2,13 @@
 //! is understood, every example of the gateway's is what it writes.
 
 use super::{tests::*, *};
-use crate::wire::{BatchEncoder, ErrorCode, Problem};
+use crate::{
+    domain::{Cursor, Epoch, Generation, GroupName, MemberId, Offset, PartitionId, Position},
+    engine::GroupError,
+    wire::{BatchEncoder, ErrorCode, Problem},
+};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 const DOCUMENT: &str = include_str!("../../../openapi/tidegate.v1.asyncapi.yaml");
 
@@ -62,7 +66,7 @@ fn written() -> Vec<Vec<u8>> {
     let closing = ClosingNotice { code: CloseCode::BadFrame, after_ms: 0, problem: Some(&bad) };
     let mut records = records_head(sub);
     records.extend_from_slice(&shared());
-    vec![
+    let mut frames = vec![
         hello_frame(&hello),
         subscribed_frame(id(1), sub, &cursor()),
         published_frame(id(4), [stored(12)], false),
@@ -79,6 +83,34 @@ fn written() -> Vec<Vec<u8>> {
         unsubscribed_frame(sub, &unknown),
         closing_frame(&stopping),
         closing_frame(&closing),
+    ];
+    frames.extend(written_to_members());
+    frames
+}
+
+/// The same of a member of a group.
+fn written_to_members() -> Vec<Vec<u8>> {
+    let (sub, member) = (SubId(8), MemberId::new("billing-7").unwrap());
+    let group = GroupName::new("billing").unwrap();
+    let at = |generation, partitions| LeaseNotice {
+        sub,
+        generation: Generation(generation),
+        partitions,
+    };
+    let (none, first, both) = (Parts::new(), parts(&[1]), parts(&[0, 1]));
+    let timeout = Duration::from_secs(45);
+    let expired = GroupError::MemberExpired { group, member: member.clone() };
+    let orders = name("orders");
+    let stands = Position { epoch: Epoch(2), next: Offset(42) };
+    vec![
+        joined_frame(RequestId(2), sub, &member, Generation(3), timeout),
+        committed_frame(RequestId(3), sub, [(&orders, PartitionId(0), stands)]),
+        assigned_frame(at(3, &both), &cursor(), &none),
+        assigned_frame(at(3, &first), &Cursor::default(), &first),
+        assigned_frame(at(3, &none), &Cursor::default(), &none),
+        revoking_frame(at(4, &first), Duration::from_secs(30)),
+        revoked_frame(at(5, &first)),
+        unsubscribed_frame(sub, &Problem::from(expired)),
     ]
 }
 

@@ -3,6 +3,7 @@
 
 use super::{
     RequestId, SubId,
+    join::{self, CommitFrame, JoinFrame, ReleaseFrame},
     members::{Members, invalid, number, typed},
     start,
 };
@@ -61,17 +62,6 @@ pub struct Publish<'a> {
     pub key: Option<IdempotencyKey>,
 }
 
-/// The frames of groups, which no gateway serves yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupOp {
-    /// To become a member.
-    Join,
-    /// To say how far the member has come.
-    Commit,
-    /// To let go of what is being revoked.
-    Release,
-}
-
 /// A frame of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientFrame<'a> {
@@ -103,13 +93,12 @@ pub enum ClientFrame<'a> {
         /// Answered by this.
         id: RequestId,
     },
-    /// Something about a group.
-    Group {
-        /// Answered by this, if it is there.
-        id: Option<RequestId>,
-        /// What.
-        op: GroupOp,
-    },
+    /// A member of a group.
+    Join(Box<JoinFrame>),
+    /// How far a member has come.
+    Commit(CommitFrame),
+    /// What a member lets go of.
+    Release(ReleaseFrame),
 }
 
 /// Why a frame was refused.
@@ -150,10 +139,9 @@ fn by_op<'a>(op: &str, mut members: Members<'a>) -> Result<ClientFrame<'a>, Prob
             let _token: Text<'_> = m.must("token")?;
             ClientFrame::Auth { id: m.maybe_id()? }
         }
-        // Their other members are looked at once groups are served.
-        "join" => return group(GroupOp::Join, m),
-        "commit" => return group(GroupOp::Commit, m),
-        "release" => return group(GroupOp::Release, m),
+        "join" => ClientFrame::Join(Box::new(join::join(m)?)),
+        "commit" => ClientFrame::Commit(join::commit(m)?),
+        "release" => ClientFrame::Release(join::release(m)?),
         other => {
             let detail = format!(
                 "no frame has the op '{other}'; known are auth, subscribe, credit, unsubscribe, \
@@ -164,10 +152,6 @@ fn by_op<'a>(op: &str, mut members: Members<'a>) -> Result<ClientFrame<'a>, Prob
     };
     members.finish(op)?;
     Ok(frame)
-}
-
-fn group<'a>(op: GroupOp, members: &mut Members<'a>) -> Result<ClientFrame<'a>, Problem> {
-    Ok(ClientFrame::Group { id: members.maybe_id()?, op })
 }
 
 fn publish<'a>(members: &mut Members<'a>) -> Result<Publish<'a>, Problem> {
@@ -181,11 +165,7 @@ fn publish<'a>(members: &mut Members<'a>) -> Result<Publish<'a>, Problem> {
 }
 
 fn subscribe(members: &mut Members<'_>) -> Result<Subscribe, Problem> {
-    let credit = match members.raw("credit") {
-        Some(text) => Some(number("credit", text)?),
-        None => None,
-    };
-    let as_ = members.maybe::<Text<'_>>("as")?;
+    let (credit, encoding, as_) = delivery(members)?;
     Ok(Subscribe {
         id: members.id()?,
         sub: members.sub()?,
@@ -194,11 +174,19 @@ fn subscribe(members: &mut Members<'_>) -> Result<Subscribe, Problem> {
         partitions: partitions(members)?,
         keys: keys(members)?,
         credit,
-        encoding: members.maybe("encoding")?.unwrap_or_default(),
-        as_: as_.map_or(Ok(As::Auto), |text| {
-            As::parse(&text.0).map_err(|problem| invalid(problem.detail))
-        })?,
+        encoding,
+        as_,
     })
+}
+
+/// How records are to come: their first credit, their encoding, their form.
+pub(super) fn delivery(members: &mut Members<'_>) -> Result<(Option<u64>, Encoding, As), Problem> {
+    let credit = members.raw("credit").map(|text| number("credit", text)).transpose()?;
+    let encoding = members.maybe("encoding")?.unwrap_or_default();
+    let as_ = members.maybe::<Text<'_>>("as")?.map_or(Ok(As::Auto), |text| {
+        As::parse(&text.0).map_err(|problem| invalid(problem.detail))
+    })?;
+    Ok((credit, encoding, as_))
 }
 
 /// Credit that is added, of which there must be some.
@@ -209,11 +197,11 @@ fn credit(name: &str, members: &mut Members<'_>) -> Result<u64, Problem> {
     }
 }
 
-fn topic(text: &str) -> Result<TopicName, Problem> {
+pub(super) fn topic(text: &str) -> Result<TopicName, Problem> {
     TopicName::new(text).map_err(|error| Problem::topic_name(&error))
 }
 
-fn topics(members: &mut Members<'_>) -> Result<Vec<TopicName>, Problem> {
+pub(super) fn topics(members: &mut Members<'_>) -> Result<Vec<TopicName>, Problem> {
     let texts: Vec<Text<'_>> = typed("topics", members.must_raw("topics")?)?;
     let max = limits::MAX_READ_TOPICS;
     if texts.is_empty() || texts.len() > max {
@@ -248,7 +236,7 @@ fn keys(members: &mut Members<'_>) -> Result<Vec<Bytes>, Problem> {
     Ok(keys.into_iter().map(Bytes::from).collect())
 }
 
-fn once_each<T: Ord>(name: &str, all: &[T]) -> Result<(), Problem> {
+pub(super) fn once_each<T: Ord>(name: &str, all: &[T]) -> Result<(), Problem> {
     let mut sorted: Vec<&T> = all.iter().collect();
     sorted.sort_unstable();
     match sorted.windows(2).any(|pair| pair[0] == pair[1]) {

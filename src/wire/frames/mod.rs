@@ -7,7 +7,9 @@
 //! | `client` | the frames of a client, and how each is parsed |
 //! | `members` | the members of one frame, taken one by one |
 //! | `start` | `from`: where a subscription begins |
+//! | `join` | the frames of a member of a group |
 //! | `server` | the frames of the gateway |
+//! | `lease` | those that a member of a group is sent |
 //! | `packed` | frames of records whose shared part is compressed |
 //! | `close` | the codes by which a connection ends |
 
@@ -15,6 +17,8 @@
 mod asyncapi;
 mod client;
 mod close;
+mod join;
+mod lease;
 mod members;
 mod packed;
 mod server;
@@ -22,8 +26,12 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-pub use client::{ClientFrame, Encoding, FrameFault, GroupOp, Publish, Subscribe, parse_frame};
+pub use client::{ClientFrame, Encoding, FrameFault, Publish, Subscribe, parse_frame};
 pub use close::CloseCode;
+pub use join::{CommitFrame, JoinFrame, Parts, ReleaseFrame};
+pub use lease::{
+    LeaseNotice, assigned_frame, committed_frame, joined_frame, revoked_frame, revoking_frame,
+};
 pub use packed::{MAX_HEAD_BYTES, pack, packed_head};
 pub use server::{
     ClosingNotice, FrameLimits, HEARTBEAT_FRAME, Hello, PROTOCOL, caught_up_frame, closing_frame,

@@ -51,10 +51,10 @@ pub struct ClosingNotice<'a> {
 }
 
 /// One object, member by member.
-struct Frame(Vec<u8>);
+pub(super) struct Frame(pub(super) Vec<u8>);
 
 impl Frame {
-    fn new(op: &str) -> Frame {
+    pub(super) fn new(op: &str) -> Frame {
         let mut out = Vec::with_capacity(96);
         out.extend_from_slice(b"{\"op\":\"");
         out.extend_from_slice(op.as_bytes());
@@ -62,19 +62,19 @@ impl Frame {
         Frame(out)
     }
 
-    fn name(&mut self, name: &str) {
+    pub(super) fn name(&mut self, name: &str) {
         self.0.extend_from_slice(b",\"");
         self.0.extend_from_slice(name.as_bytes());
         self.0.extend_from_slice(b"\":");
     }
 
-    fn number(mut self, name: &str, value: u64) -> Frame {
+    pub(super) fn number(mut self, name: &str, value: u64) -> Frame {
         self.name(name);
         self.0.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
         self
     }
 
-    fn text(mut self, name: &str, value: &str) -> Frame {
+    pub(super) fn text(mut self, name: &str, value: &str) -> Frame {
         self.name(name);
         string_into(&mut self.0, value);
         self
@@ -100,14 +100,14 @@ impl Frame {
         frame
     }
 
-    fn end(mut self) -> Vec<u8> {
+    pub(super) fn end(mut self) -> Vec<u8> {
         self.0.push(b'}');
         self.0
     }
 }
 
 /// `{"orders":{"incarnation":"…","partitions":{"0":[epoch,next]}}}`
-fn positions_into(out: &mut Vec<u8>, cursor: &Cursor) {
+pub(super) fn positions_into(out: &mut Vec<u8>, cursor: &Cursor) {
     let mut digits = itoa::Buffer::new();
     out.push(b'{');
     for (at, (name, topic)) in cursor.topics.iter().enumerate() {

@@ -4,15 +4,16 @@
 use super::*;
 use crate::{
     domain::{
-        Cursor, Epoch, Incarnation, LostRange, LostReason, Offset, PackedRecords, PartitionId,
-        Position, RecordBatch, RecordDraft, StartAt, Timestamp, TopicName, TopicPositions,
-        ValueKind,
+        CommitDraft, Cursor, Epoch, Incarnation, LostRange, LostReason, Offset, PackedRecords,
+        PartitionId, Position, RecordBatch, RecordDraft, StartAt, StartPolicy, Timestamp,
+        TopicName, TopicPositions, ValueKind,
     },
     wire::{As, ErrorCode as C, LostNotice, Problem, PublishedRecord, ReadStart},
 };
 use serde_json::{Value, json};
+use std::time::Duration;
 
-fn name(text: &str) -> TopicName {
+pub(super) fn name(text: &str) -> TopicName {
     TopicName::new(text).unwrap()
 }
 
@@ -21,6 +22,11 @@ pub(super) fn cursor() -> Cursor {
     let partitions = [(PartitionId(0), position)].into();
     let positions = TopicPositions { incarnation: Incarnation(0xa1), partitions };
     Cursor { topics: [(name("orders"), positions)].into() }
+}
+
+/// Partitions of topic `orders`.
+pub(super) fn parts(partitions: &[u32]) -> Parts {
+    [(name("orders"), partitions.iter().map(|id| PartitionId(*id)).collect())].into()
 }
 
 /// Records that were lost to retention.
@@ -71,16 +77,8 @@ fn every_frame_of_a_client_is_understood() {
         (r#"{"op":"credit","sub":7,"records":500}"#, ClientFrame::Credit { sub, records: 500 }),
         (r#"{"op":"unsubscribe","sub":7}"#, ClientFrame::Unsubscribe { id: None, sub }),
         (
-            r#"{"op":"join","id":4,"sub":8,"group":"g","topics":["t"]}"#,
-            ClientFrame::Group { id: Some(id), op: GroupOp::Join },
-        ),
-        (
-            r#"{"op":"commit","id":4,"sub":8,"generation":3,"commits":[]}"#,
-            ClientFrame::Group { id: Some(id), op: GroupOp::Commit },
-        ),
-        (
-            r#"{"op":"release","sub":8,"partitions":{}}"#,
-            ClientFrame::Group { id: None, op: GroupOp::Release },
+            r#"{"op":"release","sub":7,"partitions":{"orders":[1,0]}}"#,
+            ClientFrame::Release(ReleaseFrame { id: None, sub, partitions: parts(&[0, 1]) }),
         ),
     ];
     for (text, frame) in frames {
@@ -106,6 +104,100 @@ fn a_subscription_is_as_asked_for() {
     assert_eq!(full.partitions, Some(vec![PartitionId(3), PartitionId(1)]));
     assert_eq!(full.keys, ["a", "b"]);
     assert_eq!((full.credit, full.encoding, full.as_), (Some(0), Encoding::Deflate, As::Text));
+}
+
+#[test]
+fn a_member_joins_as_it_asks_to() {
+    let joined = |members: &str| {
+        let frame =
+            format!(r#"{{"op":"join","id":1,"sub":7,"group":"g","topics":["a","b"]{members}}}"#);
+        match parse_frame(frame.as_bytes()) {
+            Ok(ClientFrame::Join(join)) => *join,
+            other => panic!("{frame}: {other:?}"),
+        }
+    };
+    let plain = joined("");
+    assert_eq!((plain.id, plain.sub, plain.group.as_str()), (RequestId(1), SubId(7), "g"));
+    assert_eq!(plain.topics, [name("a"), name("b")]);
+    assert_eq!((plain.member, plain.from), (None, StartPolicy::Earliest));
+    assert_eq!(plain.session_timeout, Duration::from_secs(45));
+    assert_eq!((plain.credit, plain.encoding, plain.as_), (None, Encoding::Json, As::Auto));
+    let full = joined(
+        r#","member_id":"m","session_timeout_ms":10000,"from":"none","credit":0,"encoding":"deflate","as":"text""#,
+    );
+    assert_eq!((full.member.unwrap().as_str(), full.from), ("m", StartPolicy::None));
+    assert_eq!(full.session_timeout, Duration::from_secs(10));
+    assert_eq!((full.credit, full.encoding, full.as_), (Some(0), Encoding::Deflate, As::Text));
+    assert_eq!(joined(r#","from":"latest""#).from, StartPolicy::Latest);
+}
+
+#[test]
+fn a_commit_says_how_far_each_partition_is() {
+    let text = r#"{"op":"commit","id":1,"sub":7,"generation":3,"commits":[
+        {"topic":"orders","partition":0,"offset":42},
+        {"topic":"ord\u0065rs","partition":1,"offset":7,"epoch":2,"metadata":"ü"}]}"#;
+    let Ok(ClientFrame::Commit(commit)) = parse_frame(text.as_bytes()) else { panic!("{text}") };
+    assert_eq!((commit.id, commit.sub, commit.generation.0), (RequestId(1), SubId(7), 3));
+    let entry = |partition, offset, epoch, metadata: Option<&str>| CommitDraft {
+        topic: name("orders"),
+        partition: PartitionId(partition),
+        offset: Offset(offset),
+        epoch,
+        metadata: metadata.map(Into::into),
+    };
+    let expected = [entry(0, 42, None, None), entry(1, 7, Some(Epoch(2)), Some("ü"))];
+    assert_eq!(commit.commits, expected);
+}
+
+#[test]
+fn what_a_member_cannot_ask_for_is_told() {
+    let join = |members: &str| format!(r#"{{"op":"join","id":9,"sub":7,{members}}}"#);
+    let full = |members: &str| join(&format!(r#""group":"g","topics":["t"],{members}"#));
+    let commit = |commits: &str| {
+        format!(r#"{{"op":"commit","id":9,"sub":7,"generation":1,"commits":{commits}}}"#)
+    };
+    let release =
+        |parts: &str| format!(r#"{{"op":"release","id":9,"sub":7,"partitions":{parts}}}"#);
+    let many_topics = (0..101).map(|n| format!("\"t{n}\"")).collect::<Vec<_>>().join(",");
+    let long = "m".repeat(250);
+    for (frame, code) in [
+        (join(r#""topics":["t"]"#), C::FrameInvalid),
+        (join(r#""group":"g""#), C::FrameInvalid),
+        (join(r#""group":"g","topics":[]"#), C::FrameInvalid),
+        (join(r#""group":"g","topics":["t","t"]"#), C::FrameInvalid),
+        (join(&format!(r#""group":"g","topics":[{many_topics}]"#)), C::FrameInvalid),
+        (join(r#""group":"g","topics":["a/b"]"#), C::TopicNameInvalid),
+        (join(r#""group":"a b","topics":["t"]"#), C::GroupNameInvalid),
+        (join(r#""group":"","topics":["t"]"#), C::GroupNameInvalid),
+        (join(r#""group":7,"topics":["t"]"#), C::FrameInvalid),
+        (full(r#""member_id":"""#), C::MemberIdInvalid),
+        (full(&format!(r#""member_id":"{long}""#)), C::MemberIdInvalid),
+        (full(r#""member_id":null"#), C::FrameInvalid),
+        (full(r#""from":"middle""#), C::FrameInvalid),
+        (full(r#""from":{"last":1}"#), C::FrameInvalid),
+        (full(r#""session_timeout_ms":-1"#), C::FrameInvalid),
+        (full(r#""session_timeout_ms":"1000""#), C::FrameInvalid),
+        (full(r#""partitions":[0]"#), C::FrameInvalid),
+        (full(r#""keys":["a"]"#), C::FrameInvalid),
+        (full(r#""credit":-1"#), C::FrameInvalid),
+        (full(r#""encoding":"gzip""#), C::FrameInvalid),
+        (r#"{"op":"commit","id":9,"sub":7,"commits":[]}"#.to_owned(), C::FrameInvalid),
+        (r#"{"op":"commit","id":9,"sub":7,"generation":1}"#.to_owned(), C::FrameInvalid),
+        (commit("{}"), C::FrameInvalid),
+        (commit(r#"[{"topic":"t","partition":0}]"#), C::FrameInvalid),
+        (commit(r#"[{"topic":"t","partition":0,"offset":-1}]"#), C::CommitInvalid),
+        (commit(r#"[{"topic":"t","partition":0,"offset":1.5}]"#), C::FrameInvalid),
+        (commit(r#"[{"topic":"t","partition":-1,"offset":1}]"#), C::FrameInvalid),
+        (commit(r#"[{"topic":"t/","partition":0,"offset":1}]"#), C::TopicNameInvalid),
+        (commit(r#"[{"topic":"t","partition":0,"offset":1,"next":1}]"#), C::FrameInvalid),
+        (release("[]"), C::FrameInvalid),
+        (release("{}"), C::FrameInvalid),
+        (release(r#"{"t":[]}"#), C::FrameInvalid),
+        (release(r#"{"t":["0"]}"#), C::FrameInvalid),
+        (release(r#"{"t/":[0]}"#), C::TopicNameInvalid),
+    ] {
+        refused_with_id(&frame, code);
+    }
 }
 
 #[test]

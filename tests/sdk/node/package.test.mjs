@@ -14,6 +14,8 @@ const TSC = path.join(ROOT, ".cache/sdk/node_modules/.bin/tsc");
 // Bytes as they are served, behind gzip -9.
 const CORE = 8_000;
 const ALL = 14_000;
+// Apart: whoever shares work among machines is rarely a page on a phone, for which the others are counted together.
+const GROUP = 3_500;
 
 let work;
 
@@ -29,26 +31,30 @@ function run(program, args, cwd) {
 const zipped = (file) => zlib.gzipSync(fs.readFileSync(path.join(SDK, file)), { level: 9 }).length;
 
 test("the core and all together keep within their sizes", () => {
-  const sizes = Object.fromEntries(["tidegate.js", "fallback.js", "outbox.js"].map((file) => [file, zipped(file)]));
-  console.log(`gzip -9: ${JSON.stringify(sizes)}`);
+  const { "group.js": group, ...sizes } = Object.fromEntries(
+    ["tidegate.js", "fallback.js", "outbox.js", "group.js"].map((file) => [file, zipped(file)]),
+  );
+  console.log(`gzip -9: ${JSON.stringify({ ...sizes, "group.js": group })}`);
   assert.ok(sizes["tidegate.js"] <= CORE, `tidegate.js has ${sizes["tidegate.js"]} bytes, ${CORE} are allowed`);
   const all = Object.values(sizes).reduce((sum, size) => sum + size);
   assert.ok(all <= ALL, `together they have ${all} bytes, ${ALL} are allowed`);
+  assert.ok(group <= GROUP, `group.js has ${group} bytes, ${GROUP} are allowed`);
 });
 
-test("it is installed from its tarball, imported by its three names, and typed", () => {
+test("it is installed from its tarball, imported by its four names, and typed", () => {
   const [{ filename, files }] = JSON.parse(run("npm", ["pack", "--json", "--pack-destination", work, SDK], work));
   const packed = files.map((file) => file.path).sort();
-  const modules = ["fallback", "outbox", "tidegate"].flatMap((name) => [`${name}.d.ts`, `${name}.js`]);
+  const modules = ["fallback", "group", "outbox", "tidegate"].flatMap((name) => [`${name}.d.ts`, `${name}.js`]);
   assert.deepEqual(packed, ["LICENSE", "README.md", ...modules, "package.json"].sort());
   fs.writeFileSync(path.join(work, "package.json"), '{"type":"module","private":true}');
   run("npm", ["install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund", `./${filename}`], work);
-  const lines = ["tidegate", "tidegate/fallback", "tidegate/outbox"].map((name) => `Object.keys(await import("${name}"))`);
+  const lines = ["tidegate", "tidegate/fallback", "tidegate/outbox", "tidegate/group"].map((name) => `Object.keys(await import("${name}"))`);
   const names = run(process.execPath, ["--input-type=module", "-e", `console.log(JSON.stringify([${lines}]))`], work);
   assert.deepEqual(JSON.parse(names), [
-    ["TidegateError", "connect", "decodeCursor", "encodeCursor"],
+    ["TidegateError", "connect", "decodeCursor", "encodeCursor", "internals"],
     ["TidegateError", "connect"],
     ["Memory", "openOutbox"],
+    ["TidegateError", "connect"],
   ]);
   fs.copyFileSync(path.join(ROOT, "tests/sdk/node/types.ts"), path.join(work, "types.ts"));
   const strict = ["--noEmit", "--strict", "--exactOptionalPropertyTypes", "--noUnusedLocals"];

@@ -4,6 +4,8 @@ import { connect, decodeCursor, encodeCursor, TidegateError } from "tidegate";
 import type { Client, From, Place, Subscription, TidegateRecord } from "tidegate";
 import { connect as connectAnyhow } from "tidegate/fallback";
 import { Memory, openOutbox } from "tidegate/outbox";
+import "tidegate/group";
+import type { Group, Partitions } from "tidegate/group";
 
 class Socket {}
 
@@ -47,10 +49,22 @@ async function later(): Promise<void> {
   console.log(idempotencyKey, (await done)?.[0]?.offset, outbox.kept);
 }
 
+async function share(): Promise<void> {
+  const group: Group = client.group("billing", { topics: ["orders"], from: "latest", memberId: "m", commitEvery: 10 });
+  group.on("assigned", ({ partitions, generation }: { partitions: Partitions; generation: number }) => console.log(partitions["orders"], generation));
+  group.on("revoking", ({ graceMs }) => console.log(graceMs));
+  await group.run(async (record: TidegateRecord<{ id: number }>, self) => {
+    if (record.value?.id === 7) void self.close();
+  });
+  console.log(group.memberId);
+}
+
+// @ts-expect-error: a group begins where it committed
+client.group("billing", { topic: "orders", from: { last: 10 } });
 // @ts-expect-error: no such start
 client.subscribe({ topic: "orders", from: "middle" });
 // @ts-expect-error: no such event
 client.on("opened", () => {});
 // @ts-expect-error: a record, not a value
 void client.publish("orders", 7);
-void [read, write, later, encodeCursor(decodeCursor("AQ"))];
+void [read, write, later, share, encodeCursor(decodeCursor("AQ"))];
