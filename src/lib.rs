@@ -7,6 +7,7 @@ pub mod client;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod group;
 pub mod http;
 pub mod runtime;
 pub mod server;

@@ -6,10 +6,11 @@ use crate::{
     config::{Config, EngineKind},
     domain::{Clock, Timestamp},
     engine::{
-        Engine,
+        Coordinator, Engine, EngineError, NoGroups, StateTable,
         memory::MemoryEngine,
         sled::{OpenError, SledEngine},
     },
+    group::Groups,
     http::{self, Site},
     runtime::{Metrics, Phase, Shutdown, ShutdownToken, TaskFailed, TaskKind, Tasks},
     session::Host,
@@ -35,6 +36,9 @@ pub enum ServerError {
     #[cfg(feature = "kafka")]
     #[error(transparent)]
     Cluster(#[from] crate::engine::kafka::JoinError),
+    /// What is kept of groups cannot be used.
+    #[error("groups cannot be opened: {0}")]
+    Groups(EngineError),
     /// This build has no such engine.
     #[error("this build has no {0} engine")]
     NoEngine(&'static str),
@@ -70,12 +74,12 @@ impl Server {
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let draining = shutdown.token(Phase::Draining);
-        let engine = open_engine(&config, &metrics, &tasks, draining).await?;
-        let broker = Broker::new(Arc::clone(&engine), config.limits, &metrics);
+        let (engine, coordinator) = open_engine(&config, &metrics, &tasks, draining).await?;
+        let broker = Broker::new(Arc::clone(&engine), coordinator, config.limits, &metrics);
         let serving = Arc::clone(&broker);
         let (stop, own) = (shutdown.clone(), tasks.clone());
         let sessions = Host::new(serving, config.session, &metrics);
-        let site = Site::new(config.http, address, sessions, &metrics, stop, own);
+        let site = Site::new(config.http, address, sessions, &metrics, stop, own, None);
         tasks.spawn("listener", TaskKind::Vital, http::listen(site, listener));
         tracing::info!(%address, engine = engine.name(), "serving");
         Ok(Server { address, engine, broker, shutdown, tasks })
@@ -117,30 +121,46 @@ impl Server {
     }
 }
 
+/// The log, and who coordinates groups over it.
+type Opened = (Arc<dyn Engine>, Arc<dyn Coordinator>);
+
 async fn open_engine(
     config: &Config,
     metrics: &Metrics,
     tasks: &Tasks,
     stopping: ShutdownToken,
-) -> Result<Arc<dyn Engine>, ServerError> {
+) -> Result<Opened, ServerError> {
     match config.engine {
         EngineKind::Sled => {
-            Ok(SledEngine::open(config.sled.clone(), system_clock(), metrics).await?)
+            let opened = SledEngine::open(config.sled.clone(), system_clock(), metrics).await;
+            with_groups(opened?, config, metrics).await
         }
         EngineKind::Memory => {
             let engine = Arc::new(MemoryEngine::new(system_clock()));
             let kept = retain(Arc::clone(&engine), stopping);
             tasks.spawn("memory retention", TaskKind::Vital, kept);
-            Ok(engine)
+            with_groups(engine, config, metrics).await
         }
         #[cfg(feature = "kafka")]
         EngineKind::Kafka => {
             let joining = crate::engine::kafka::KafkaEngine::open;
-            Ok(joining(config.kafka.clone(), system_clock(), metrics).await?)
+            let engine = joining(config.kafka.clone(), system_clock(), metrics).await?;
+            Ok((engine, Arc::new(NoGroups)))
         }
         #[cfg(not(feature = "kafka"))]
         EngineKind::Kafka => Err(ServerError::NoEngine("kafka")),
     }
+}
+
+/// An engine that has no coordinator of its own, with one over its table.
+async fn with_groups<E: Engine + StateTable>(
+    engine: Arc<E>,
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<Opened, ServerError> {
+    let (log, table) = (Arc::clone(&engine), Arc::clone(&engine));
+    let groups = Groups::open(log, table, system_clock(), config.group, metrics).await;
+    Ok((engine, groups.map_err(ServerError::Groups)?))
 }
 
 /// Milliseconds of the system's clock.

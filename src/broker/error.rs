@@ -2,9 +2,10 @@
 //! refuses. The rooms above turn this into what a client sees.
 
 use crate::{
-    domain::{PackError, PartitionId, TopicConfigError, TopicName},
-    engine::EngineError,
+    domain::{Offset, PackError, PartitionId, Position, TopicConfigError, TopicName},
+    engine::{EngineError, GroupError},
 };
+use std::time::Duration;
 
 /// Why a use-case was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +68,61 @@ pub enum BrokerError {
         /// How many the topic has.
         partitions: u32,
     },
+    /// The group's coordinator would not; never `GroupError::Engine`.
+    #[error(transparent)]
+    Group(GroupError),
+    /// A member wants no topic, or too many.
+    #[error("a member reads 1 to {max} topics, not {got}")]
+    GroupTopics {
+        /// How many it asked for.
+        got: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// A member's session timeout is out of bounds.
+    #[error("a session timeout is from {} to {} ms", .min.as_millis(), .max.as_millis())]
+    SessionTimeout {
+        /// The shortest.
+        min: Duration,
+        /// The longest.
+        max: Duration,
+    },
+    /// A commit says what no commit can say. Nothing of the call was stored.
+    #[error("{what}")]
+    CommitInvalid {
+        /// Its place in the call, from 0, if it is about one.
+        index: Option<usize>,
+        /// What is wrong.
+        what: String,
+    },
+    /// A place to be committed was never written, or, in a reset, is not kept any
+    /// more. Nothing of the call was stored.
+    #[error(
+        "offset {} of epoch {} is no place in partition {partition} of topic '{topic}', \
+         which has {start} to {} in epoch {}",
+        .asked.next, .asked.epoch, .tail.next, .tail.epoch
+    )]
+    CommitOutOfRange {
+        /// The topic.
+        topic: TopicName,
+        /// The partition.
+        partition: PartitionId,
+        /// What was to be committed.
+        asked: Position,
+        /// The earliest retained offset.
+        start: Offset,
+        /// The next offset to be written, and its epoch.
+        tail: Position,
+    },
+}
+
+impl From<GroupError> for BrokerError {
+    fn from(error: GroupError) -> BrokerError {
+        match error {
+            GroupError::Engine(error) => BrokerError::Engine(error),
+            other => BrokerError::Group(other),
+        }
+    }
 }
 
 /// What is wrong with one record.

@@ -5,7 +5,7 @@ use crate::{
     domain::Durability,
     runtime::{
         Metrics,
-        metrics::{COUNTS, Counter, Gauge, Histogram, SECONDS},
+        metrics::{COUNTS, Counter, Gauge, GaugeFamily, Histogram, SECONDS},
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -21,6 +21,52 @@ pub(super) struct BrokerMetrics {
     read_seconds: Histogram,
     pub(super) lost_records: Counter,
     pub(super) readers: Gauge,
+    pub(super) groups: GroupMetrics,
+}
+
+/// What groups do.
+pub(super) struct GroupMetrics {
+    pub(super) polls: Counter,
+    commits: Counter,
+    commit_seconds: Histogram,
+    lag: GaugeFamily,
+}
+
+impl GroupMetrics {
+    fn new(metrics: &Metrics) -> GroupMetrics {
+        GroupMetrics {
+            polls: metrics.counter("tidegate_polls_total", "Polls of members of groups.", &[]),
+            lag: metrics.gauges(
+                "tidegate_group_lag_records",
+                "Records between what a group has committed and the tail, for at most 200 pairs.",
+                &["group", "topic"],
+            ),
+            commits: metrics.counter(
+                "tidegate_commits_total",
+                "Offsets that groups have committed.",
+                &[],
+            ),
+            commit_seconds: metrics.histogram(
+                "tidegate_commit_seconds",
+                "From handing a call's commits to the coordinator to its answer.",
+                &[],
+                SECONDS,
+            ),
+        }
+    }
+
+    pub(super) fn committed(&self, commits: usize, took: Duration) {
+        self.commits.add(commits as u64);
+        self.commit_seconds.observe_time(took);
+    }
+
+    /// Shows the lag of these groups and topics, and of no others.
+    pub(super) fn lag(&self, lags: Vec<(String, String, u64)>) {
+        let values = lags.iter().map(|(group, topic, lag)| {
+            ([group.as_str(), topic.as_str()], i64::try_from(*lag).unwrap_or(i64::MAX))
+        });
+        self.lag.show(values);
+    }
 }
 
 /// Shows what followers share.
@@ -105,6 +151,7 @@ impl BrokerMetrics {
                 "Readers that are open: pages, polls and streams.",
                 &[],
             ),
+            groups: GroupMetrics::new(metrics),
         }
     }
 

@@ -6,6 +6,7 @@ mod admission;
 mod digest;
 pub mod error;
 mod follow;
+mod groups;
 mod metrics;
 mod publish;
 mod reader;
@@ -15,10 +16,14 @@ mod tests;
 mod topics;
 mod turns;
 
+pub use crate::domain::CommitDraft;
 pub use crate::engine::ReadBudget;
 pub use admission::Permit;
 pub use digest::RequestDigest;
 pub use error::{BrokerError, Overload, RecordFault};
+pub use groups::{
+    GroupLoss, GroupPartition, GroupPlaces, GroupPoll, GroupView, Membership, ResetMove, ResetTo,
+};
 pub use publish::{PublishBuilder, Published};
 pub use reader::{ReadEvent, ReadFrom, ReadRequest, Reader};
 pub use shared::{FormId, SharedBatch};
@@ -26,7 +31,7 @@ pub use topics::{Ensured, TopicView, TrimTo};
 
 use crate::{
     domain::{IdempotencyKey, Limits, TopicName},
-    engine::{BodyDigest, Engine, Health, Idempotency, Promises, Topic},
+    engine::{BodyDigest, Coordinator, Engine, Health, Idempotency, Promises, Topic},
     runtime::{Metrics, Tasks},
 };
 use admission::Admission;
@@ -39,6 +44,8 @@ use turns::Turns;
 /// The use-cases over one engine.
 pub struct Broker {
     engine: Arc<dyn Engine>,
+    /// Who reads what for which group.
+    coordinator: Arc<dyn Coordinator>,
     limits: Limits,
     admission: Admission,
     /// Reads at work; one more waits its turn.
@@ -51,17 +58,25 @@ pub struct Broker {
     /// Held while a topic is made, so that the bounds on their number hold.
     creation: tokio::sync::Mutex<()>,
     metrics: BrokerMetrics,
+    /// When the lag of groups was last looked at.
+    measured: groups::Measured,
 }
 
 impl Broker {
-    /// A broker over `engine`, within `limits`.
+    /// A broker over `engine`, whose groups `coordinator` keeps, within `limits`.
     #[must_use]
-    pub fn new(engine: Arc<dyn Engine>, limits: Limits, metrics: &Metrics) -> Arc<Broker> {
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        coordinator: Arc<dyn Coordinator>,
+        limits: Limits,
+        metrics: &Metrics,
+    ) -> Arc<Broker> {
         let counted = BrokerMetrics::new(metrics);
         let hubs = Arc::<Hubs>::default();
         metrics::show_follow(metrics, &hubs);
         Arc::new(Broker {
             engine,
+            coordinator,
             admission: Admission::new(limits.inflight_bytes, limits.inflight_requests, metrics),
             reads: Semaphore::new(limits.concurrent_reads.clamp(1, Semaphore::MAX_PERMITS)),
             turns: Turns::default(),
@@ -69,6 +84,7 @@ impl Broker {
             tasks: Tasks::default(),
             creation: tokio::sync::Mutex::new(()),
             metrics: counted,
+            measured: groups::Measured::default(),
             limits,
         })
     }
@@ -98,9 +114,10 @@ impl Broker {
     }
 
     /// Waits for what it has under way by itself to end, which it does once no
-    /// reader is left, and cuts it at `deadline`.
+    /// reader is left, and cuts it at `deadline`; then stops the groups.
     pub async fn close(&self, deadline: tokio::time::Instant) {
         self.tasks.join(deadline).await;
+        self.coordinator.close().await;
     }
 
     /// A topic by name, at once. `Engine(TopicUnknown)` if there is none.

@@ -2,6 +2,7 @@
 //! time where something waits.
 
 mod following;
+mod groups;
 mod keys;
 mod losses;
 mod publishing;
@@ -15,7 +16,7 @@ use crate::{
     domain::{
         Clock, PartitionCount, PartitionId, RecordDraft, StartAt, Timestamp, TopicConfig, ValueKind,
     },
-    engine::{ReadBudget, memory::MemoryEngine},
+    engine::{NoGroups, ReadBudget, memory::MemoryEngine},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -24,7 +25,12 @@ fn clock() -> Clock {
 }
 
 fn broker_with(limits: Limits) -> Arc<Broker> {
-    Broker::new(Arc::new(MemoryEngine::new(clock())), limits, &Metrics::default())
+    Broker::new(
+        Arc::new(MemoryEngine::new(clock())),
+        Arc::new(NoGroups),
+        limits,
+        &Metrics::default(),
+    )
 }
 
 fn broker() -> Arc<Broker> {
@@ -116,7 +122,12 @@ async fn drain(reader: &mut Reader, records: u32) -> Vec<String> {
 /// A broker over a scripted engine whose topic `t` has one partition.
 async fn scripted() -> (Arc<Broker>, Arc<scripted::Scripted>) {
     let engine = Arc::new(scripted::Scripted::new(clock()));
-    let broker = Broker::new(Arc::clone(&engine) as _, Limits::default(), &Metrics::default());
+    let broker = Broker::new(
+        Arc::clone(&engine) as _,
+        Arc::new(NoGroups),
+        Limits::default(),
+        &Metrics::default(),
+    );
     topic(&broker, "t", 1).await;
     (broker, engine)
 }

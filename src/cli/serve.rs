@@ -69,7 +69,7 @@ pub async fn stop(server: Server, signals: &mut Signals) -> Result<(), CliError>
 impl From<ServerError> for CliError {
     fn from(error: ServerError) -> CliError {
         match error {
-            ServerError::Store(_) => CliError::Store(error.to_string()),
+            ServerError::Store(_) | ServerError::Groups(_) => CliError::Store(error.to_string()),
             #[cfg(feature = "kafka")]
             ServerError::Cluster(_) => CliError::Server(error.to_string()),
             ServerError::Listen { .. } | ServerError::NoEngine(_) => {

@@ -25,6 +25,7 @@ use crate::engine::{
     kafka::{KafkaConfig, SaslMechanismConfig},
     sled::SledConfig,
 };
+use crate::group::GroupConfig;
 use crate::http::HttpConfig;
 use crate::session::SessionConfig;
 use std::{
@@ -58,6 +59,8 @@ pub struct Config {
     pub session: SessionConfig,
     /// Bounds on what clients can make grow.
     pub limits: Limits,
+    /// Groups that the gateway itself coordinates.
+    pub group: GroupConfig,
     /// The embedded store.
     pub sled: SledConfig,
     /// The way to the Kafka cluster.
@@ -138,6 +141,7 @@ impl Default for Config {
             http: HttpConfig::default(),
             session: SessionConfig::default(),
             limits: Limits::default(),
+            group: GroupConfig::default(),
             sled: SledConfig::default(),
             kafka: KafkaConfig::default(),
             log: LogConfig { filter: "info".to_owned(), format: LogFormat::Auto },

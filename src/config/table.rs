@@ -134,6 +134,27 @@ pub static SETTINGS: &[Setting] = &[
         "How long an Idempotency-Key is remembered",
     ),
     setting(
+        "group.max-groups",
+        Kind::Count(|c| &mut c.group.max_groups, 1, 1_000_000),
+        "Consumer groups at once, with those that have no members",
+    ),
+    setting(
+        "group.max-members",
+        Kind::Count(|c| &mut c.group.max_members, 1, 100_000),
+        "Members of one consumer group",
+    ),
+    setting(
+        "group.revoke-grace",
+        Kind::Time(|c| &mut c.group.revoke_grace, 0, HOUR),
+        "How long a member may still commit a partition that goes to another, if it does not let \
+         go of it before",
+    ),
+    setting(
+        "group.retention",
+        Kind::Time(|c| &mut c.group.retention, SECOND, 365 * DAY),
+        "How long the commits of a consumer group without members are kept",
+    ),
+    setting(
         "sled.roll-bytes",
         Kind::Bytes(|c| &mut c.sled.roll_bytes, 4 * MIB, 64 * GIB),
         "The size at which a volume is sealed and the next begun",

@@ -1,6 +1,7 @@
-//! The words of groups: whose call it is, which change of a group, and where a
-//! partition begins that nobody has committed.
+//! The words of groups: whose call it is, where a partition begins that nobody
+//! has committed, and what somebody commits.
 
+use super::{Epoch, Offset, PartitionId, TopicName};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
@@ -62,4 +63,20 @@ impl fmt::Display for StartPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// How far somebody says that a group has come in one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitDraft {
+    /// The topic.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The next offset to read.
+    pub offset: Offset,
+    /// The epoch in which the record before it was read; that of the offset if
+    /// left out.
+    pub epoch: Option<Epoch>,
+    /// What the committer notes beside it.
+    pub metadata: Option<Arc<str>>,
 }

@@ -18,7 +18,7 @@ mod topic;
 
 pub use batch::{PackedRecords, RecordBatch};
 pub use cursor::{Cursor, CursorError, TopicPositions};
-pub use group::{Principal, StartPolicy};
+pub use group::{CommitDraft, Principal, StartPolicy};
 pub use ids::{Epoch, Generation, Incarnation, Offset, PartitionCount, PartitionId, TopicId};
 pub use limits::Limits;
 pub use names::{GroupName, IdempotencyKey, MemberId, NameError, TopicName};

@@ -18,6 +18,7 @@ mod error;
 pub mod kafka;
 mod log;
 pub mod memory;
+mod no_groups;
 pub mod sled;
 mod table;
 
@@ -30,4 +31,5 @@ pub use log::{
     Append, Appended, AppendedPart, BodyDigest, Engine, Health, Idempotency, Promises, ReadBudget,
     ReadChunk, Topic,
 };
+pub use no_groups::NoGroups;
 pub use table::{StateEntry, StateKey, StateTable};

@@ -3,7 +3,8 @@
 use super::{App, refusal::Refusal};
 use crate::{
     broker::{BrokerError, Permit},
-    wire::ErrorCode,
+    domain::limits,
+    wire::{ErrorCode, Problem},
 };
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -16,6 +17,8 @@ use std::time::Duration;
 const FIRST_BYTES: usize = 64 << 10;
 /// Bodies about topics: some settings.
 const SMALL_BODY_BYTES: usize = 64 << 10;
+/// Bodies about groups: the longest cursor, and what is around it.
+const MODEST_BODY_BYTES: usize = limits::MAX_CURSOR_BYTES + (8 << 10);
 
 /// A body as it comes, given up when it stands still.
 pub(super) struct Chunks {
@@ -73,6 +76,19 @@ pub(super) async fn admitted(app: &App, body: Body) -> Result<(Bytes, Permit), R
     Ok((bytes, permit))
 }
 
+/// A whole body of a call about a group: as a rule a small one. Larger ones, as
+/// of a thousand commits with their notes, take their place among all bodies
+/// in memory while they come.
+pub(super) async fn modest(app: &App, body: Body) -> Result<Bytes, Refusal> {
+    match body.size_hint().exact() {
+        Some(announced) if announced > MODEST_BODY_BYTES as u64 => Ok(admitted(app, body).await?.0),
+        _ => {
+            let mut chunks = Chunks::new(app, body);
+            whole(&mut chunks, MODEST_BODY_BYTES, 0, |_| Ok(())).await
+        }
+    }
+}
+
 /// A whole body of a call that takes a small one.
 pub(super) async fn small(app: &App, body: Body) -> Result<Bytes, Refusal> {
     let mut chunks = Chunks::new(app, body);
@@ -93,10 +109,7 @@ fn fits(announced: Option<u64>, max: usize) -> Result<usize, Refusal> {
 
 fn too_large(max: usize) -> Refusal {
     let detail = format!("the body is larger than {max} bytes");
-    Refusal {
-        problem: Refusal::new(ErrorCode::BodyTooLarge, detail).problem.with("max", max),
-        cause: None,
-    }
+    Problem::new(ErrorCode::BodyTooLarge, detail).with("max", max).into()
 }
 
 /// All of a body; `grown` is told its length as it grows.

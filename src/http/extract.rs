@@ -3,8 +3,8 @@
 
 use super::refusal::Refusal;
 use crate::{
-    domain::{PartitionId, TopicName},
-    wire::{ErrorCode, Problem, path_partition, path_topic},
+    domain::{GroupName, MemberId, PartitionId, TopicName},
+    wire::{ErrorCode, Problem, path_group, path_member, path_partition, path_topic},
 };
 use axum::{
     extract::{FromRequestParts, Query, RawPathParams},
@@ -16,6 +16,12 @@ pub(super) struct TopicPath(pub TopicName);
 
 /// `{topic}` and `{partition}` of the path.
 pub(super) struct PartitionPath(pub TopicName, pub PartitionId);
+
+/// `{group}` of the path.
+pub(super) struct GroupPath(pub GroupName);
+
+/// `{group}` and `{member}` of the path.
+pub(super) struct MemberPath(pub GroupName, pub MemberId);
 
 /// `{code}` of the path.
 pub(super) struct CodePath(pub String);
@@ -48,6 +54,25 @@ impl<S: Send + Sync> FromRequestParts<S> for PartitionPath {
         let params = params(parts, state).await?;
         let topic = path_topic(named(&params, "topic"))?;
         Ok(PartitionPath(topic, path_partition(named(&params, "partition"))?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for GroupPath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let params = params(parts, state).await?;
+        Ok(GroupPath(path_group(named(&params, "group"))?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for MemberPath {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let params = params(parts, state).await?;
+        let group = path_group(named(&params, "group"))?;
+        Ok(MemberPath(group, path_member(named(&params, "member"))?))
     }
 }
 

@@ -3,7 +3,8 @@
 //! they decide nothing.
 //!
 //! ```text
-//! listen ─► connection ─► serve ─► router ─► topics | publish, upload | read, stream | ops | pages, sdk
+//! listen ─► connection ─► serve ─► router ─► topics | publish, upload | read, page, stream | groups,
+//!                                            members, poll, forward | ops | pages, sdk
 //!  bounds    time-outs     guard, ids, refusals       extract, body ─► broker ─► wire
 //! ```
 
@@ -14,14 +15,20 @@ mod connection;
 mod cors;
 mod extract;
 pub mod floor;
+mod forward;
+mod group_answers;
+mod groups;
 mod guard;
 mod incoming;
 mod listen;
 mod live;
+mod members;
 mod metrics;
 mod openapi;
 mod ops;
+mod page;
 mod pages;
+mod poll;
 mod problems;
 mod publish;
 mod read;
@@ -35,6 +42,7 @@ mod upload;
 mod ws;
 
 pub use config::HttpConfig;
+pub use forward::{Forward, ForwardedAnswer, ForwardedCall};
 pub use listen::listen;
 pub use openapi::document;
 
@@ -71,6 +79,8 @@ struct App {
     ws: WebSockets,
     ids: RequestIds,
     answer_room: Arc<Semaphore>,
+    /// To whom members are that another gateway serves.
+    forward: Option<Arc<dyn Forward>>,
 }
 
 /// All that is served at one address.
@@ -81,7 +91,8 @@ pub struct Site {
 
 impl Site {
     /// The site of `sessions` and their broker at the address `at`. Its connections are `tasks`,
-    /// and follow the phases of `shutdown`.
+    /// and follow the phases of `shutdown`. Calls for members that another gateway serves go on
+    /// by `forward`, where there are other gateways.
     #[must_use]
     pub fn new(
         config: HttpConfig,
@@ -90,6 +101,7 @@ impl Site {
         metrics: &Metrics,
         shutdown: Shutdown,
         tasks: Tasks,
+        forward: Option<Arc<dyn Forward>>,
     ) -> Arc<Site> {
         let app = Arc::new(App {
             broker: Arc::clone(sessions.broker()),
@@ -102,6 +114,7 @@ impl Site {
             ws: WebSockets::new(sessions),
             ids: RequestIds::new(),
             answer_room: Arc::new(Semaphore::new(ANSWER_ROOM_KIB)),
+            forward,
         });
         let router = openapi::routes()
             .merge(pages::routes())

@@ -1,7 +1,7 @@
 //! The map of addresses, and the OpenAPI document that is made of it: a route
 //! and its documentation are one line.
 
-use super::{App, ops, publish, read, topics};
+use super::{App, groups, members, ops, poll, publish, read, topics};
 use crate::wire::{ControlLine, NewRecord, ProblemBody, ReadRecord};
 use axum::Router;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
         (name = "topics", description = "Make, describe, change and delete topics."),
         (name = "publishing", description = "Put records into a topic."),
         (name = "reading", description = "Get records out, a page at a time or as a stream."),
+        (name = "groups", description = "Share the work of topics, and remember how far it has come."),
         (name = "operations", description = "For those who run the gateway."),
     ),
     components(schemas(ProblemBody, ControlLine, NewRecord, ReadRecord, read::ValueForm)),
@@ -46,6 +47,15 @@ fn documented() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(publish::publish, read::read_topic))
         .routes(routes!(read::read_topics))
         .routes(routes!(topics::find_offset))
+        .routes(routes!(groups::list_groups))
+        .routes(routes!(groups::get_group, groups::delete_group))
+        .routes(routes!(members::join_group))
+        .routes(routes!(members::leave_group))
+        .routes(routes!(poll::poll_member))
+        .routes(routes!(members::renew_member))
+        .routes(routes!(members::release_partitions))
+        .routes(routes!(groups::commit_offsets, groups::get_commits))
+        .routes(routes!(groups::reset_commits))
         .routes(routes!(ops::healthz))
         .routes(routes!(ops::readyz))
         .routes(routes!(ops::metrics))

@@ -115,6 +115,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
     responses((status = 200, description = "Prometheus' text format.", body = String, content_type = "text/plain"))
 )]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    app.broker.measure_groups().await;
     let mut response = app.metrics.render().into_response();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

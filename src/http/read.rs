@@ -5,37 +5,28 @@ use super::{
     App,
     extract::{Pairs, TopicPath, accept, text_header},
     json,
+    page::{self, Page},
     problems::problems_of,
     refusal::Refusal,
     stream,
     stream_form::{Events, Lines},
 };
 use crate::{
-    broker::{ReadEvent, ReadFrom, ReadRequest, Reader},
+    broker::{ReadFrom, ReadRequest, Reader},
     domain::TopicName,
     engine::ReadBudget,
     runtime::Phase,
-    wire::{
-        ErrorCode, LostNotice, PageWriter, ReadForm, ReadPage, ReadQuery, ReadRoute, ReadStart,
-    },
+    wire::{ErrorCode, ReadForm, ReadPage, ReadQuery, ReadRoute, ReadStart},
 };
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderName, StatusCode},
     response::Response,
 };
-use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// How long a page may wait for memory before it is refused.
-const ROOM_WAIT: Duration = Duration::from_secs(5);
-/// What one read adds to a page, so that other requests get their turn.
-const STEP_BYTES: usize = 256 << 10;
-/// Steps that a page of some keys looks for its records; each is about 1 MiB of
-/// the log. Then it is answered as it is, and its cursor goes on.
-const MAX_STEPS: u32 = 16;
 
 problems_of!(ReadProblems: TopicNameInvalid, TopicUnknown, PartitionUnknown, OffsetOutOfRange,
     CursorDamaged, CursorForeign, CursorTopicGone, TimestampInvalid, ParameterUnknown,
@@ -158,7 +149,7 @@ async fn answer(
     match form {
         ReadForm::Stream => Ok(stream::stream(&app, reader, &query, Lines::new(query.as_, named))),
         ReadForm::Events => Ok(stream::stream(&app, reader, &query, Events::new(query.as_))),
-        ReadForm::Page => Page::new(&app, reader, &query, named).answer().await,
+        ReadForm::Page => page(&app, reader, &query, named).await,
     }
 }
 
@@ -173,139 +164,35 @@ async fn open(app: &App, query: &ReadQuery) -> Result<Reader, Refusal> {
     Ok(Reader::open(&app.broker, ReadRequest { topics, partitions, from, keys }).await?)
 }
 
-struct Page<'a> {
-    app: &'a App,
-    reader: Reader,
-    writer: PageWriter,
-    lost: Vec<LostNotice>,
-    left: ReadBudget,
-    deadline: Instant,
-    at_tail: bool,
-    /// Steps that found nothing for it.
-    skipped: u32,
+/// A page, with whatever is there once there is a first record.
+async fn page(
+    app: &App,
+    mut reader: Reader,
+    query: &ReadQuery,
+    named: bool,
+) -> Result<Response, Refusal> {
+    let records = u32::try_from(query.limit.unwrap_or(u64::MAX)).unwrap_or(u32::MAX);
+    let budget = ReadBudget { records, bytes: query.max_bytes as usize };
+    let mut page = Page::new(query.as_, named, budget);
+    let deadline = Instant::now() + Duration::from_millis(query.wait_ms.into());
+    let room = loop {
+        let room = page::room(app, budget.bytes).await?;
+        page.fill(&mut reader).await?;
+        if page.has_something() || !wait(app, &mut reader, deadline).await {
+            break room;
+        }
+    };
+    let page = page.finish(&reader.cursor().encode());
+    Ok(json(StatusCode::OK, page::held(page, room)))
 }
 
-impl Page<'_> {
-    fn new<'a>(app: &'a App, reader: Reader, query: &ReadQuery, named: bool) -> Page<'a> {
-        let records = u32::try_from(query.limit.unwrap_or(u64::MAX)).unwrap_or(u32::MAX);
-        Page {
-            app,
-            reader,
-            writer: PageWriter::new(query.as_, named),
-            lost: vec![],
-            left: ReadBudget { records, bytes: query.max_bytes as usize },
-            deadline: Instant::now() + Duration::from_millis(query.wait_ms.into()),
-            at_tail: false,
-            skipped: 0,
-        }
+/// Waits for a first record. `false` when the time is over, or the gateway
+/// stops: the page is then empty, and its cursor goes on elsewhere.
+async fn wait(app: &App, reader: &mut Reader, deadline: Instant) -> bool {
+    let draining = app.shutdown.token(Phase::Draining);
+    tokio::select! {
+        () = reader.wait() => true,
+        () = tokio::time::sleep_until(deadline) => false,
+        () = draining.cancelled() => false,
     }
-
-    async fn answer(mut self) -> Result<Response, Refusal> {
-        let room = loop {
-            let room = room(self.app, self.left.bytes).await?;
-            self.fill().await?;
-            let looked = self.skipped >= MAX_STEPS;
-            if self.writer.records() > 0 || !self.lost.is_empty() || looked || !self.wait().await {
-                break room;
-            }
-        };
-        let cursor = self.reader.cursor().encode();
-        let page = self.writer.finish(&cursor, &self.lost, self.at_tail);
-        Ok(json(StatusCode::OK, held(page, room)))
-    }
-
-    /// Takes what there is, as far as it has room.
-    async fn fill(&mut self) -> Result<(), Refusal> {
-        loop {
-            let budget = ReadBudget { bytes: self.left.bytes.min(STEP_BYTES), ..self.left };
-            let first = self.writer.records() == 0;
-            match self.reader.next_of_page(budget, first).await? {
-                None => {
-                    self.at_tail = true;
-                    return Ok(());
-                }
-                Some(ReadEvent::Full) if budget.bytes == self.left.bytes => return Ok(()),
-                // A record larger than a step, but not than what is left.
-                Some(ReadEvent::Full) => {
-                    let event = self.reader.next_of_page(self.left, false).await?;
-                    if matches!(event, None | Some(ReadEvent::Full)) {
-                        return Ok(());
-                    }
-                    event.map_or(Ok(()), |event| self.take(event))?;
-                }
-                Some(event) => self.take(event)?,
-            }
-            if self.left.records == 0 || self.left.bytes == 0 || self.skipped >= MAX_STEPS {
-                return Ok(());
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-
-    fn take(&mut self, event: ReadEvent) -> Result<(), Refusal> {
-        match event {
-            ReadEvent::Records { topic, partition, batches, .. } => {
-                for shared in &batches {
-                    let batch = &shared.batch;
-                    self.writer.batch(&topic.name, partition, batch)?;
-                    self.left.records = self.left.records.saturating_sub(batch.count);
-                    self.left.bytes = self.left.bytes.saturating_sub(batch.body.len());
-                }
-            }
-            ReadEvent::Lost { topic, partition, range } => {
-                self.lost.push(LostNotice::new(&topic.name, partition, range));
-            }
-            ReadEvent::Skipped => self.skipped += 1,
-            ReadEvent::Full => {}
-        }
-        Ok(())
-    }
-
-    /// Waits for a first record. `false` when the time is over, or the gateway
-    /// stops: the page is then empty, and its cursor goes on elsewhere.
-    async fn wait(&mut self) -> bool {
-        let draining = self.app.shutdown.token(Phase::Draining);
-        tokio::select! {
-            () = self.reader.wait() => true,
-            () = tokio::time::sleep_until(self.deadline) => false,
-            () = draining.cancelled() => false,
-        }
-    }
-}
-
-/// Memory for an answer of about `bytes`, until it is sent.
-async fn room(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-    let room = Arc::clone(&app.answer_room).acquire_many_owned(kib(bytes));
-    match tokio::time::timeout(ROOM_WAIT, room).await {
-        Ok(Ok(room)) => Ok(room),
-        Ok(Err(_)) | Err(_) => {
-            let detail = "answers that wait to be sent fill the memory there is for them";
-            Err(Refusal::new(ErrorCode::TooBusy, detail))
-        }
-    }
-}
-
-/// In the units of the room; never more than a page may ask for.
-pub(super) fn kib(bytes: usize) -> u32 {
-    let most = super::ANSWER_ROOM_KIB / 4;
-    u32::try_from(bytes.div_ceil(1024).clamp(1, most)).unwrap_or(1)
-}
-
-/// Bytes that hold their room until they were sent.
-pub(super) fn held(bytes: Vec<u8>, mut room: OwnedSemaphorePermit) -> Bytes {
-    struct Held(
-        Vec<u8>,
-        #[expect(dead_code, reason = "is given back by its drop")] OwnedSemaphorePermit,
-    );
-
-    impl AsRef<[u8]> for Held {
-        fn as_ref(&self) -> &[u8] {
-            &self.0
-        }
-    }
-
-    // A page that came out smaller gives back what it did not need.
-    let spare = room.num_permits().saturating_sub(kib(bytes.len()) as usize);
-    drop(room.split(spare));
-    Bytes::from_owner(Held(bytes, room))
 }

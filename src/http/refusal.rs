@@ -6,7 +6,7 @@
 use crate::{
     broker::BrokerError,
     domain::CorruptRecord,
-    engine::EngineError,
+    engine::{EngineError, GroupError},
     runtime::Panicked,
     wire::{ErrorCode, Problem},
 };
@@ -20,6 +20,8 @@ use axum::{
 pub(super) struct Refusal {
     pub problem: Problem,
     pub cause: Option<String>,
+    /// The gateway that could answer instead.
+    pub elsewhere: Option<String>,
 }
 
 impl Refusal {
@@ -30,7 +32,7 @@ impl Refusal {
     /// Something is wrong with the program itself.
     pub(super) fn internal(cause: impl Into<String>) -> Refusal {
         let problem = Problem::new(ErrorCode::Internal, "something went wrong in the gateway");
-        Refusal { problem, cause: Some(cause.into()) }
+        Refusal { problem, cause: Some(cause.into()), elsewhere: None }
     }
 }
 
@@ -45,14 +47,14 @@ impl IntoResponse for Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Refusal {
-        Refusal { problem, cause: None }
+        Refusal { problem, cause: None, elsewhere: None }
     }
 }
 
 impl From<EngineError> for Refusal {
     fn from(error: EngineError) -> Refusal {
         let cause = Some(error.to_string());
-        Refusal { problem: error.into(), cause }
+        Refusal { problem: error.into(), cause, elsewhere: None }
     }
 }
 
@@ -64,7 +66,7 @@ impl From<Panicked> for Refusal {
 
 impl From<CorruptRecord> for Refusal {
     fn from(error: CorruptRecord) -> Refusal {
-        Refusal { problem: error.into(), cause: Some(error.to_string()) }
+        Refusal { problem: error.into(), cause: Some(error.to_string()), elsewhere: None }
     }
 }
 
@@ -72,6 +74,11 @@ impl From<BrokerError> for Refusal {
     fn from(error: BrokerError) -> Refusal {
         match error {
             BrokerError::Engine(error) => error.into(),
+            BrokerError::Group(GroupError::Elsewhere(address)) => {
+                let error = GroupError::Elsewhere(address.clone());
+                let cause = Some(error.to_string());
+                Refusal { problem: error.into(), cause, elsewhere: Some(address) }
+            }
             other => Refusal::from(Problem::from(other)),
         }
     }

@@ -153,7 +153,7 @@ fn written(
     path: &str,
     id: &HeaderValue,
 ) -> Response<Body> {
-    let Refusal { problem, cause } = refusal;
+    let Refusal { problem, cause, elsewhere: _ } = refusal;
     let code = problem.code;
     if response.status().is_server_error() {
         let cause = cause.unwrap_or_else(|| problem.detail.clone());

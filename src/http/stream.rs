@@ -3,7 +3,7 @@
 
 use super::{
     App,
-    read::{held, kib},
+    page::{held, kib},
     refusal::Refusal,
     stream_form::{HEARTBEAT, Part, StreamForm},
 };

@@ -162,7 +162,7 @@ impl Upload<'_> {
         problem.extras.remove("record");
         problem = problem.with("durable_lines", lines).with("published", published);
         let problem = if lines > 0 { problem.happened() } else { problem };
-        Refusal { problem, cause: refusal.cause }
+        Refusal { problem, ..refusal }
     }
 }
 

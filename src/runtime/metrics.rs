@@ -3,8 +3,8 @@
 
 use parking_lot::Mutex;
 use prometheus::{
-    Encoder, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
-    core::Collector,
+    Encoder, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -100,6 +100,22 @@ impl CounterFamily {
     }
 }
 
+/// Gauges that differ in labels known only at run time. The caller bounds the
+/// values.
+#[derive(Clone, Debug)]
+pub struct GaugeFamily(IntGaugeVec);
+
+impl GaugeFamily {
+    /// Shows these, by their label values in the order of the label names, and
+    /// no others any more.
+    pub fn show<'a, const N: usize>(&self, values: impl IntoIterator<Item = ([&'a str; N], i64)>) {
+        self.0.reset();
+        for (labels, value) in values {
+            self.0.with_label_values(&labels).set(value);
+        }
+    }
+}
+
 type Hook = Box<dyn Fn() + Send + Sync>;
 
 /// Every metric of one gateway; clones share them.
@@ -136,6 +152,12 @@ impl Metrics {
     #[must_use]
     pub fn gauge(&self, name: &str, help: &str, labels: &[(&str, &str)]) -> Gauge {
         Gauge(self.registered(made(IntGauge::with_opts(opts(name, help, labels)))))
+    }
+
+    /// Gauges by labels whose values are known only later.
+    #[must_use]
+    pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> GaugeFamily {
+        GaugeFamily(self.registered(made(IntGaugeVec::new(Opts::new(name, help), labels))))
     }
 
     /// A histogram over `buckets`; `labels` are fixed.
@@ -212,14 +234,19 @@ mod tests {
         metrics.histogram("t_seconds", "Times.", &[], SECONDS).observe(0.002);
         let queue = metrics.gauge("t_queue", "Waiting.", &[]);
         metrics.before_render(move || queue.set(7));
+        let lags = metrics.gauges("t_lag", "Behind.", &["group"]);
+        lags.show([(["gone"], 1)]);
+        lags.show([(["billing"], 5)]);
         let text = metrics.render();
         for line in [
             "t_published_total{durability=\"synced\"} 3",
             "t_published_total{durability=\"buffered\"} 1",
             "t_seconds_bucket{le=\"0.0025\"} 1",
             "t_queue 7",
+            "t_lag{group=\"billing\"} 5",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
+        assert!(!text.contains("gone"), "{text}");
     }
 }

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     broker::TrimTo,
     domain::{Clock, Limits, Offset, PartitionCount, Timestamp, TopicConfig, TopicName},
-    engine::memory::MemoryEngine,
+    engine::{NoGroups, memory::MemoryEngine},
 };
 use serde_json::{Value, json};
 use std::{future::poll_fn, task::Poll};
@@ -18,7 +18,12 @@ use std::{future::poll_fn, task::Poll};
 fn host_with(settings: impl FnOnce(&mut SessionConfig)) -> Arc<Host> {
     let clock: Clock = Arc::new(|| Timestamp::from_millis(1_000_000));
     let metrics = Metrics::default();
-    let broker = Broker::new(Arc::new(MemoryEngine::new(clock)), Limits::default(), &metrics);
+    let broker = Broker::new(
+        Arc::new(MemoryEngine::new(clock)),
+        Arc::new(NoGroups),
+        Limits::default(),
+        &metrics,
+    );
     let mut config = SessionConfig::default();
     settings(&mut config);
     Host::new(broker, config, &metrics)

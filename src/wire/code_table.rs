@@ -52,6 +52,48 @@ error_codes! {
     CursorTopicGone = "cursor_topic_gone", 410, NO, NONE, "Topic of the cursor is gone",
         "The topic that the cursor speaks of was deleted. If there is a topic of that name now, it was made later, and the old positions mean nothing in it.",
         "Decide what the change means for the reader, then start without the cursor, as with from=earliest.";
+    GroupNameInvalid = "group_name_invalid", 400, NO, NONE, "Group name not allowed",
+        "A group's name has 1 to 249 of the characters a-z A-Z 0-9 . _ - and is neither '.' nor '..', as a topic's.",
+        "Choose a name within the rule, such as billing or reports.eu-1. All who use the same name share the work.";
+    GroupUnknown = "group_unknown", 404, NO, NONE, "Group unknown",
+        "There is no group of this name. A group is made by its first member, or by a commit or a reset, and is forgotten when it had no members for long enough.",
+        "Check the spelling against GET /v1/groups. To make the group, join it with POST /v1/groups/{group}/members.";
+    GroupNotEmpty = "group_not_empty", 409, NO, NONE, "Group has members",
+        "The group has members. What they hold cannot be moved under them: a group is reset, deleted, or committed for by somebody else only while it is empty.",
+        "Stop the members, or have them leave, and send the request again. A member that died counts until its session timeout is over; GET /v1/groups/{group} shows them.";
+    GroupsFull = "groups_full", 503, LATER, NONE, "No more groups allowed",
+        "There are as many groups as the gateway is set to allow. Groups without members are forgotten after a time, so room may come back.",
+        "Delete groups that nobody needs, try again later, or have the operator raise the bound on groups.";
+    MemberIdInvalid = "member_id_invalid", 400, NO, NONE, "Member id not allowed",
+        "A member's id has 1 to 249 of the characters a-z A-Z 0-9 . _ - and is neither '.' nor '..'.",
+        "Leave 'member_id' out of the join and the gateway chooses one, or choose one within the rule, such as worker-7.";
+    MemberUnknown = "member_unknown", 404, NO, NONE, "Member unknown",
+        "The group has no member of this id: it never joined, has left, or the gateway that served it is gone.",
+        "Join with POST /v1/groups/{group}/members, and go on with the member_id of that answer. What was committed stands.";
+    MemberExpired = "member_expired", 410, NO, NONE, "Member's session has expired",
+        "The member sent no request for longer than its session timeout. What it held is, or will be, another member's, and its commits are refused.",
+        "Join again, and go on from what is committed: drop the last cursor and the records that were not committed yet. Send a heartbeat while long work is done, or join with a longer session_timeout_ms.";
+    MemberTaken = "member_taken", 409, NO, NONE, "Member id is another's",
+        "The group has a member of this id that joined with other credentials.",
+        "Use another member_id, or leave it out and take the one that the gateway chooses.";
+    MemberReplaced = "member_replaced", 409, NO, NONE, "Member replaced by a newer connection",
+        "The member has joined again over a newer connection, which holds its partitions now. The older one is ended, so that no two do the work of one.",
+        "If the newer connection is not your own, give each process a member_id of its own. Do not reconnect with the same id.";
+    MembersFull = "members_full", 503, LATER, NONE, "No more members allowed",
+        "The group, or this gateway, has as many members as it is set to allow.",
+        "Run fewer members: those beyond the number of partitions have nothing to do. The operator can raise the bound.";
+    Fenced = "fenced", 409, NO, NONE, "Commit fenced",
+        "The member does not hold one of these partitions, or got it in a later generation than the one it commits under. Another member goes on from what is committed; nothing of this call was stored.",
+        "Poll, or send a heartbeat, to learn what the member holds and under which generation. Drop what was read of other partitions: whoever holds them reads it again.";
+    CommitInvalid = "commit_invalid", 400, NO, NONE, "Commit not allowed",
+        "A commit says what none can say: an offset that is no whole number from 0, the same partition twice, metadata of more than 4 KiB, no commits at all or more than 1,024. 'commit' is its index, from 0. Nothing of the call was stored.",
+        "Commit for each partition the offset after the last record that was processed, each partition once in a call.";
+    CommitOutOfRange = "commit_out_of_range", 422, NO, NONE, "Commit beyond what was written",
+        "The offset lies beyond the place of the next record, or in an epoch that has not been: nobody can have read up to there. 'tail' says what can be committed. Nothing of the call was stored.",
+        "Commit the offset after the last record that was processed; the tail itself is the most there is.";
+    SessionTimeoutInvalid = "session_timeout_invalid", 400, NO, NONE, "Session timeout out of bounds",
+        "A session timeout is from 1,000 to 1,800,000 milliseconds.",
+        "Leave session_timeout_ms out for the default of 45,000, or choose about three times what lies between two requests of the member.";
     JsonInvalid = "json_invalid", 400, NO, NONE, "Not JSON",
         "The body or the line is not well-formed JSON in UTF-8. The detail names the place.",
         "Have a JSON library write the body, and mind that a shell may have eaten quotes: curl --data-binary @file sends a file as it is.";

@@ -4,7 +4,7 @@
 //!
 //! | file | what is in it |
 //! | --- | --- |
-//! | `code`, `code_table`, `problem` | every error: its status, the three answers, its help; problem+json |
+//! | `code`, `code_table`, `problem`, `group_problem` | every error: its status, the three answers, its help; problem+json |
 //! | `media` | which form a body has and an answer shall have |
 //! | `params`, `read_query`, `queries` | queries and path parameters |
 //! | `json` | JSON as text: depth, white space, escapes |
@@ -16,6 +16,7 @@
 //! | `batch` | a batch as live transports send it, once for all readers |
 //! | `events` | server-sent events |
 //! | `topics` | bodies about topics |
+//! | `group_bodies`, `group_shapes` | bodies about groups, and what they are answered |
 //! | `shapes` | what is written by hand, as types for the OpenAPI document and for clients |
 
 mod answer;
@@ -27,6 +28,9 @@ mod encode;
 mod events;
 mod fields;
 mod frames;
+mod group_bodies;
+mod group_problem;
+mod group_shapes;
 mod json;
 mod media;
 mod ndjson;
@@ -55,6 +59,15 @@ pub use frames::{
     ok_frame, pack, packed_head, parse_frame, pong_frame, position_frame, published_frame,
     records_head, subscribed_frame, unsubscribed_frame,
 };
+pub use group_bodies::{
+    CommitBody, CommitEntry, Commits, Join, JoinBody, Partitions, Poll, PollBody, ReleaseBody,
+    ResetBody, ResetPlace, ResetWord, StartPolicyName, drafts, path_group, path_member,
+};
+pub use group_shapes::{
+    CommitList, CommittedOffset, GroupDetails, GroupInfo, GroupLostNotice, GroupPage,
+    GroupPartitionInfo, GroupStateName, MemberInfo, MemberLease, PollPage, PollTold, ResetAnswer,
+    ResetPartition, partitions,
+};
 pub use media::{BodyKind, CLOUDEVENT, CLOUDEVENTS_BATCH, JSON, NDJSON, ReadForm, require_json};
 pub use ndjson::{NdjsonSplitter, is_blank};
 pub use page::{
@@ -64,7 +77,8 @@ pub use params::parse_time;
 pub use problem::{PROBLEM_JSON, Problem};
 pub use publish::{for_each_of, for_each_record, parse_line, raw_record};
 pub use queries::{
-    OffsetsQuery, PublishQuery, TopicListQuery, no_query, path_partition, path_topic,
+    GroupListQuery, OffsetsQuery, PublishQuery, TopicListQuery, no_query, path_partition,
+    path_topic,
 };
 pub use read_query::{ReadQuery, ReadRoute, ReadStart, parse_start};
 pub use shapes::{

@@ -119,6 +119,18 @@ impl PageWriter {
         self.encoder.list_into(&mut self.out, topic, partition, batch)
     }
 
+    /// Ends the page with the members of `told`, which is an object.
+    #[must_use]
+    pub fn finish_with(mut self, told: &impl Serialize) -> Vec<u8> {
+        self.out.extend_from_slice(b"],");
+        let from = self.out.len();
+        // Strings, numbers and string keys alone: serialising cannot fail.
+        let told = serde_json::to_vec(told).unwrap_or_default();
+        self.out.extend_from_slice(told.get(1..).unwrap_or(b"}"));
+        debug_assert!(self.out.len() > from + 1, "an object with members");
+        self.out
+    }
+
     /// How many records the page has.
     #[must_use]
     pub fn records(&self) -> u64 {

@@ -230,6 +230,15 @@ impl From<BrokerError> for Problem {
             }
             BrokerError::TooManyKeys { max } => Problem::parameter("key", told).with("max", max),
             BrokerError::PartitionNeeded { .. } => Problem::conflict(&["from", "partition"], told),
+            BrokerError::Group(error) => error.into(),
+            BrokerError::GroupTopics { max, .. } => {
+                Problem::new(C::BodyInvalid, told).with("max", max)
+            }
+            BrokerError::SessionTimeout { .. } => Problem::new(C::SessionTimeoutInvalid, told),
+            BrokerError::CommitInvalid { index, what } => Problem::commit_invalid(index, what),
+            BrokerError::CommitOutOfRange { topic, partition, asked, start, tail } => {
+                Problem::commit_out_of_range(told, (topic, partition), asked, (start, tail))
+            }
         }
     }
 }

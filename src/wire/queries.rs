@@ -2,9 +2,10 @@
 
 use super::{
     Problem,
+    group_bodies::path_group,
     params::{Params, parse_time, topic},
 };
-use crate::domain::{Durability, PartitionId, Timestamp, TopicName, limits};
+use crate::domain::{Durability, GroupName, PartitionId, Timestamp, TopicName, limits};
 
 /// The query of a publish.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,6 +89,32 @@ impl TopicListQuery {
         // question. Whatever begins a name is a name with a letter behind it.
         TopicName::new(format!("{prefix}x")).map_err(|e| Problem::parameter("prefix", e))?;
         Ok(TopicListQuery { prefix, after, limit: limit.unwrap_or(Self::DEFAULT_LIMIT) })
+    }
+}
+
+/// The query of the list of groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupListQuery {
+    /// Only names that begin so.
+    pub prefix: String,
+    /// Only names after this one: `next` of the page before.
+    pub after: Option<GroupName>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl GroupListQuery {
+    /// Parses a query, as that of the list of topics.
+    pub fn parse(
+        pairs: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<GroupListQuery, Problem> {
+        let mut params = Params::new(pairs);
+        let prefix = params.one("prefix")?.unwrap_or_default();
+        let after = params.one("after")?.map(|text| path_group(&text)).transpose()?;
+        let limit = params.number("limit", 1, limits::MAX_TOPIC_PAGE)?;
+        params.finish(&["prefix", "after", "limit"])?;
+        GroupName::new(format!("{prefix}x")).map_err(|e| Problem::parameter("prefix", e))?;
+        Ok(GroupListQuery { prefix, after, limit: limit.unwrap_or(TopicListQuery::DEFAULT_LIMIT) })
     }
 }
 

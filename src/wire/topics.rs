@@ -355,6 +355,16 @@ pub enum TimeText {
     Text(String),
 }
 
+impl TimeText {
+    /// The time; `timestamp_invalid` if it is none.
+    pub fn time(&self) -> Result<Timestamp, Problem> {
+        match self {
+            TimeText::Millis(ms) => parse_time(&ms.to_string()),
+            TimeText::Text(text) => parse_time(text),
+        }
+    }
+}
+
 /// A trim, checked in itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trim {
@@ -380,10 +390,7 @@ impl TrimBody {
                 let detail = "an offset means one partition: name it with 'partition'";
                 Err(Problem::new(ErrorCode::BodyInvalid, detail))
             }
-            (TrimBefore::Time(TimeText::Millis(ms)), p) => {
-                Ok(Trim::Time(p, parse_time(&ms.to_string())?))
-            }
-            (TrimBefore::Time(TimeText::Text(text)), p) => Ok(Trim::Time(p, parse_time(text)?)),
+            (TrimBefore::Time(time), p) => Ok(Trim::Time(p, time.time()?)),
         }
     }
 }

@@ -27,7 +27,7 @@ use std::{
 use tidegate::{
     broker::Broker,
     domain::{Limits, PartitionCount, Timestamp, TopicConfig, TopicName},
-    engine::memory::MemoryEngine,
+    engine::{NoGroups, memory::MemoryEngine},
     runtime::Metrics,
     session::{Frame, FrameKind, Host, Outbox, Session, SessionConfig},
     wire::{ClientFrame, for_each_of, parse_frame},
@@ -98,7 +98,7 @@ impl Outbox for Checked {
 async fn host() -> Arc<Host> {
     let metrics = Metrics::default();
     let engine = MemoryEngine::new(Arc::new(|| Timestamp::from_millis(1)));
-    let broker = Broker::new(Arc::new(engine), Limits::default(), &metrics);
+    let broker = Broker::new(Arc::new(engine), Arc::new(NoGroups), Limits::default(), &metrics);
     let config = TopicConfig { partitions: PartitionCount(2), ..TopicConfig::default() };
     broker.ensure_topic(&TopicName::new("orders").unwrap(), &config).await.unwrap();
     Host::new(broker, SessionConfig::default(), &metrics)

@@ -49,7 +49,8 @@ pub(crate) use on_every_engine;
 pub struct Gateway {
     server: Server,
     client: reqwest::Client,
-    _dir: TempDir,
+    config: Config,
+    dir: TempDir,
 }
 
 /// What a well-behaved client was answered.
@@ -74,9 +75,19 @@ impl Gateway {
         config.sled.reserve_bytes = 0;
         config.http.shutdown_deadline = Duration::from_secs(5);
         settings(&mut config);
-        let server = Server::start(config).await.unwrap();
+        Gateway::over(dir, config).await
+    }
+
+    async fn over(dir: TempDir, config: Config) -> Gateway {
+        let server = Server::start(config.clone()).await.unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Gateway { server, client, _dir: dir }
+        Gateway { server, client, config, dir }
+    }
+
+    /// Stops, and starts again over the same store, at another port.
+    pub async fn restart(self) -> Gateway {
+        self.server.stop().await;
+        Gateway::over(self.dir, self.config).await
     }
 
     pub async fn stop(self) {

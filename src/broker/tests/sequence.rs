@@ -75,7 +75,12 @@ async fn step(reader: &mut Reader, records: u32, seen: &mut Seen) -> bool {
 
 async fn run(acts: Vec<Act>) {
     let engine = Arc::new(Scripted::new(clock()));
-    let broker = Broker::new(Arc::clone(&engine) as _, Limits::default(), &Metrics::default());
+    let broker = Broker::new(
+        Arc::clone(&engine) as _,
+        Arc::new(NoGroups),
+        Limits::default(),
+        &Metrics::default(),
+    );
     topic(&broker, "t", PARTITIONS).await;
     let mut readers = vec![];
     for keys in READERS {

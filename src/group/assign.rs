@@ -1,0 +1,262 @@
+//! Who is to hold which partition: a pure function of who wants what, of who
+//! holds what, and of how many partitions there are.
+//!
+//! What it answers:
+//! - Every partition of a topic that somebody wants has one owner, who wants it.
+//! - No member holds two more than another that could take one of them over.
+//!   Members that want the same topics are within one of each other in each of
+//!   them, and in all together.
+//! - Nothing moves but for that; what is on its way already is moved first. So
+//!   to ask again midway, or when all is done, changes nothing.
+//! - The same question has the same answer, in whatever order members came.
+
+use crate::{
+    domain::{PartitionCount, PartitionId, TopicName},
+    engine::Assignment,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A member as the assignment sees it.
+#[derive(Clone, Debug)]
+pub struct Contender<'a> {
+    /// What it wants to read.
+    pub wants: &'a BTreeSet<TopicName>,
+    /// What it holds now.
+    pub holds: Vec<Stake<'a>>,
+}
+
+/// A partition that a member holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Stake<'a> {
+    /// Its topic.
+    pub topic: &'a TopicName,
+    /// The partition.
+    pub partition: PartitionId,
+    /// Whether the member was asked to let go of it.
+    pub moving: bool,
+}
+
+/// What each contender is to hold, in their order. Topics that are not in
+/// `topics` do not exist.
+#[must_use]
+pub fn assign(
+    contenders: &[Contender<'_>],
+    topics: &BTreeMap<TopicName, PartitionCount>,
+) -> Vec<Assignment> {
+    let mut plan = Plan::new(contenders, topics);
+    plan.place();
+    loop {
+        plan.level();
+        if !plan.even_out() {
+            break;
+        }
+    }
+    plan.answer(topics)
+}
+
+/// One partition in the making.
+#[derive(Clone, Copy, Default)]
+struct Seat {
+    owner: Option<usize>,
+    /// Who holds it now.
+    home: Option<usize>,
+    moving: bool,
+}
+
+/// Members that want the same topics: whoever may take from one may take from
+/// each of them.
+struct Class {
+    /// By topic.
+    wants: Vec<bool>,
+    /// Its members by how much they have.
+    order: BTreeSet<(usize, usize)>,
+}
+
+/// The assignment in the making. Members and topics are their indices.
+struct Plan {
+    /// By topic, then partition.
+    seats: Vec<Vec<Seat>>,
+    classes: Vec<Class>,
+    /// By member.
+    class: Vec<usize>,
+    /// By member: all that it has.
+    load: Vec<usize>,
+    /// By member, then topic.
+    counts: Vec<Vec<usize>>,
+}
+
+impl Plan {
+    fn new(contenders: &[Contender<'_>], topics: &BTreeMap<TopicName, PartitionCount>) -> Plan {
+        let index: BTreeMap<&TopicName, usize> = topics.keys().zip(0..).collect();
+        let seats = topics.values().map(|n| vec![Seat::default(); n.0 as usize]).collect();
+        let mut plan = Plan {
+            seats,
+            classes: vec![],
+            class: vec![],
+            load: vec![0; contenders.len()],
+            counts: vec![vec![0; topics.len()]; contenders.len()],
+        };
+        let mut known: BTreeMap<&BTreeSet<TopicName>, usize> = BTreeMap::new();
+        for (member, contender) in contenders.iter().enumerate() {
+            let class = *known.entry(contender.wants).or_insert_with(|| {
+                let wants = topics.keys().map(|topic| contender.wants.contains(topic)).collect();
+                plan.classes.push(Class { wants, order: BTreeSet::new() });
+                plan.classes.len() - 1
+            });
+            plan.class.push(class);
+            plan.classes[class].order.insert((0, member));
+            for stake in &contender.holds {
+                let Some(&topic) = index.get(stake.topic) else { continue };
+                let Some(seat) = plan.seats[topic].get_mut(stake.partition.index()) else {
+                    continue;
+                };
+                if plan.classes[class].wants[topic] && seat.owner.is_none() {
+                    (seat.home, seat.moving) = (Some(member), stake.moving);
+                    plan.give(topic, stake.partition.index(), member);
+                }
+            }
+        }
+        plan
+    }
+
+    /// Gives what nobody has to those who have least.
+    fn place(&mut self) {
+        for topic in 0..self.seats.len() {
+            for partition in 0..self.seats[topic].len() {
+                if self.seats[topic][partition].owner.is_none()
+                    && let Some(member) = self.poorest(topic)
+                {
+                    self.give(topic, partition, member);
+                }
+            }
+        }
+    }
+
+    /// Moves from those who have most to those who have least, for as long as
+    /// that brings two of them closer.
+    fn level(&mut self) {
+        while let Some((topic, from, to)) = self.widest() {
+            self.move_one(topic, from, to);
+        }
+    }
+
+    /// The widest gap that one partition's move would narrow: its topic, who
+    /// gives, who takes.
+    fn widest(&self) -> Option<(usize, usize, usize)> {
+        let gap = |topic: usize| {
+            let (from, to) = (self.richest(topic)?, self.poorest(topic)?);
+            let wide = self.load[from].checked_sub(self.load[to]).filter(|gap| *gap >= 2)?;
+            let within = self.counts[from][topic] as isize - self.counts[to][topic] as isize;
+            Some(((wide, within, std::cmp::Reverse(topic)), (topic, from, to)))
+        };
+        (0..self.seats.len()).filter_map(gap).max_by_key(|(key, _)| *key).map(|(_, found)| found)
+    }
+
+    /// Who has least of those who want the topic; of these, least of the topic.
+    fn poorest(&self, topic: usize) -> Option<usize> {
+        let wanting = || self.classes.iter().filter(|class| class.wants[topic]);
+        let least =
+            wanting().filter_map(|class| class.order.first()).map(|(load, _)| *load).min()?;
+        wanting()
+            .flat_map(|class| class.order.iter().take_while(|(load, _)| *load == least))
+            .map(|&(_, member)| (self.counts[member][topic], member))
+            .min()
+            .map(|(_, member)| member)
+    }
+
+    /// Who has most of those who have some of the topic.
+    fn richest(&self, topic: usize) -> Option<usize> {
+        let wanting = self.classes.iter().filter(|class| class.wants[topic]);
+        wanting
+            .filter_map(|class| {
+                class.order.iter().rev().find(|(_, member)| self.counts[*member][topic] > 0)
+            })
+            .max()
+            .map(|(_, member)| *member)
+    }
+
+    /// Among members that want the same: has them exchange one topic's
+    /// partition for another's where one has two more of a topic than another.
+    /// Says whether anything was exchanged.
+    fn even_out(&mut self) -> bool {
+        let mut exchanged = false;
+        for class in 0..self.classes.len() {
+            let members: Vec<usize> =
+                self.classes[class].order.iter().map(|(_, member)| *member).collect();
+            let wanted: Vec<usize> =
+                (0..self.seats.len()).filter(|topic| self.classes[class].wants[*topic]).collect();
+            if members.len() < 2 || wanted.len() < 2 {
+                continue;
+            }
+            for &topic in &wanted {
+                while let Some((from, to, back)) = self.exchange(topic, &members, &wanted) {
+                    self.move_one(topic, from, to);
+                    self.move_one(back, to, from);
+                    exchanged = true;
+                }
+            }
+        }
+        exchanged
+    }
+
+    /// Who gives one of `topic` to whom, and of which topic one comes back.
+    fn exchange(
+        &self,
+        topic: usize,
+        members: &[usize],
+        wanted: &[usize],
+    ) -> Option<(usize, usize, usize)> {
+        let of_topic = |member: &&usize| (self.counts[**member][topic], **member);
+        let (from, to) =
+            (*members.iter().max_by_key(of_topic)?, *members.iter().min_by_key(of_topic)?);
+        if self.counts[from][topic] < self.counts[to][topic] + 2 {
+            return None;
+        }
+        let surplus = |other: usize| {
+            let more = self.counts[to][other].checked_sub(self.counts[from][other])?;
+            (more > 0).then_some((more, std::cmp::Reverse(other)))
+        };
+        let (_, back) = wanted.iter().filter_map(|other| surplus(*other)).max()?;
+        Some((from, to, back.0))
+    }
+
+    /// Moves the one of the topic that is best moved: back to where it is now,
+    /// or one that is not where it is now, or one that is on its way.
+    fn move_one(&mut self, topic: usize, from: usize, to: usize) {
+        let rank = |(partition, seat): (usize, &Seat)| {
+            (seat.home == Some(to), seat.home != Some(from), seat.moving, partition)
+        };
+        let owned = self.seats[topic].iter().enumerate().filter(|(_, s)| s.owner == Some(from));
+        if let Some((.., partition)) = owned.map(rank).max() {
+            self.give(topic, partition, to);
+        }
+    }
+
+    fn give(&mut self, topic: usize, partition: usize, to: usize) {
+        if let Some(from) = self.seats[topic][partition].owner.replace(to) {
+            self.counts[from][topic] -= 1;
+            self.weigh(from, self.load[from] - 1);
+        }
+        self.counts[to][topic] += 1;
+        self.weigh(to, self.load[to] + 1);
+    }
+
+    fn weigh(&mut self, member: usize, load: usize) {
+        let order = &mut self.classes[self.class[member]].order;
+        order.remove(&(self.load[member], member));
+        order.insert((load, member));
+        self.load[member] = load;
+    }
+
+    fn answer(&self, topics: &BTreeMap<TopicName, PartitionCount>) -> Vec<Assignment> {
+        let mut all = vec![Assignment::new(); self.class.len()];
+        for (name, seats) in topics.keys().zip(&self.seats) {
+            for (id, seat) in (0..).map(PartitionId).zip(seats) {
+                if let Some(owner) = seat.owner {
+                    all[owner].entry(name.clone()).or_default().insert(id);
+                }
+            }
+        }
+        all
+    }
+}

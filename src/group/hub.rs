@@ -1,0 +1,238 @@
+//! What the owners of all groups share: the engine, the list of groups, and the
+//! floor below which no new group's generations begin.
+
+use super::{
+    GroupConfig,
+    handover::{Shape, Shapes},
+    metrics::GroupMetrics,
+    slot::{Message, Sent, Slot},
+    state::{Event, Group, Now},
+    store::{self, Change, Stored},
+    task,
+};
+use crate::{
+    domain::{Clock, Generation, GroupName},
+    engine::{Engine, EngineError, GroupCommit, GroupError, StateTable},
+    runtime::{Metrics, ShutdownToken, TaskKind, Tasks},
+};
+use parking_lot::Mutex;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::{sync::oneshot, time::Instant};
+
+/// What all groups share.
+pub struct Hub {
+    engine: Arc<dyn Engine>,
+    pub(super) table: Arc<dyn StateTable>,
+    clock: Clock,
+    config: GroupConfig,
+    groups: Mutex<BTreeMap<GroupName, Arc<Slot>>>,
+    /// The highest generation of the groups that were deleted.
+    floor: AtomicU64,
+    /// Held while a group is deleted, so that the stored floor does not sink.
+    deleting: tokio::sync::Mutex<()>,
+    /// The last join's number.
+    sessions: AtomicU64,
+    tasks: Tasks,
+    stop: ShutdownToken,
+    pub(super) metrics: GroupMetrics,
+}
+
+impl Hub {
+    /// Reads all groups from the table, and goes on with those that have
+    /// members.
+    pub fn open(
+        engine: Arc<dyn Engine>,
+        table: Arc<dyn StateTable>,
+        clock: Clock,
+        config: GroupConfig,
+        metrics: &Metrics,
+    ) -> Result<Arc<Hub>, EngineError> {
+        let now = Now { at: Instant::now(), wall: clock() };
+        let Stored { groups, floor } =
+            store::load(table.list(store::SPACE, now.wall), config, now)?;
+        let metrics = GroupMetrics::new(metrics);
+        metrics.groups.set(groups.len() as i64);
+        metrics.members.set(groups.values().map(|group| group.members.len() as i64).sum());
+        let slots = groups.into_iter().map(|(name, group)| (name, Arc::new(Slot::new(group))));
+        let hub = Arc::new(Hub {
+            engine,
+            table,
+            clock,
+            config,
+            groups: Mutex::new(slots.collect()),
+            floor: AtomicU64::new(floor.0),
+            deleting: tokio::sync::Mutex::new(()),
+            sessions: AtomicU64::new(0),
+            tasks: Tasks::default(),
+            stop: ShutdownToken::default(),
+            metrics,
+        });
+        for slot in hub.slots() {
+            if !slot.shown().members.is_empty() && slot.start() {
+                hub.start(slot);
+            }
+        }
+        Ok(hub)
+    }
+
+    /// The time.
+    pub fn now(&self) -> Now {
+        Now { at: Instant::now(), wall: (self.clock)() }
+    }
+
+    /// A number for a join, larger than all before it.
+    pub fn next_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.engine
+    }
+
+    /// The tasks of all groups.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// Waits until all work is to end.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Whether all work is to end.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Ends all work.
+    pub async fn stop(&self, deadline: Instant) {
+        self.stop.cancel();
+        for slot in self.slots() {
+            slot.changed.notify_waiters();
+        }
+        self.tasks.join(deadline).await;
+    }
+
+    /// The group, if there is one.
+    pub fn slot(&self, name: &GroupName) -> Option<Arc<Slot>> {
+        self.groups.lock().get(name).cloned()
+    }
+
+    /// The group, or a place for it.
+    fn slot_or_new(&self, name: &GroupName) -> Result<Arc<Slot>, GroupError> {
+        let mut groups = self.groups.lock();
+        if let Some(slot) = groups.get(name) {
+            return Ok(Arc::clone(slot));
+        }
+        if groups.len() >= self.config.max_groups {
+            return Err(GroupError::GroupsFull(self.config.max_groups));
+        }
+        let floor = Generation(self.floor.load(Ordering::SeqCst));
+        let slot = Arc::new(Slot::new(Group::new(name.clone(), self.config, floor)));
+        groups.insert(name.clone(), Arc::clone(&slot));
+        self.metrics.groups.set(groups.len() as i64);
+        Ok(slot)
+    }
+
+    /// All groups in the order of their names.
+    pub fn slots(&self) -> Vec<Arc<Slot>> {
+        self.groups.lock().values().cloned().collect()
+    }
+
+    /// Whether the commit is of the topic that now has its name.
+    pub fn counts(&self, commit: &GroupCommit) -> bool {
+        self.engine.topic(&commit.topic).is_ok_and(|topic| topic.incarnation == commit.incarnation)
+    }
+
+    /// The topics that the group's members want or hold, as far as they exist.
+    pub fn shapes(&self, group: &Group) -> Shapes {
+        let shape = |name| {
+            let topic = self.engine.topic(&name).ok()?;
+            let (incarnation, partitions) = (topic.incarnation, topic.config.partitions);
+            Some((name, Shape { incarnation, partitions }))
+        };
+        group.concerned().into_iter().filter_map(shape).collect()
+    }
+
+    /// Has the group's owner do something, and waits until it is durable. With
+    /// `make`, there is a group then.
+    pub async fn ask(
+        self: &Arc<Self>,
+        name: &GroupName,
+        event: Event,
+        make: bool,
+    ) -> Result<(), GroupError> {
+        let (reply, mut answer) = oneshot::channel();
+        let mut message = Message { event: event.clone(), reply };
+        loop {
+            if self.is_stopped() {
+                return Err(GroupError::Engine(EngineError::Closed));
+            }
+            let slot = match self.slot(name) {
+                Some(slot) => slot,
+                None if make => self.slot_or_new(name)?,
+                None => return Err(GroupError::GroupUnknown(name.clone())),
+            };
+            match slot.send(message) {
+                Sent::Taken => {}
+                Sent::Start => self.start(Arc::clone(&slot)),
+                Sent::Gone(back) => {
+                    // It is out of the list, or will be at once.
+                    tokio::task::yield_now().await;
+                    message = back;
+                    continue;
+                }
+            }
+            if let Ok(result) = answer.await {
+                return result;
+            }
+            if !slot.is_gone() {
+                return Err(GroupError::Engine(if self.is_stopped() {
+                    EngineError::Closed
+                } else {
+                    EngineError::OutcomeUnknown("the group's task has ended".to_owned())
+                }));
+            }
+            // Nobody looked at it: the group was deleted before.
+            let (reply, again) = oneshot::channel();
+            (message, answer) = (Message { event: event.clone(), reply }, again);
+        }
+    }
+
+    /// Stores that a group is deleted.
+    pub async fn put_deleted(
+        &self,
+        mut changes: Vec<Change>,
+        generation: Generation,
+    ) -> Result<(), EngineError> {
+        let _one_by_one = self.deleting.lock().await;
+        let floor = self.floor.load(Ordering::SeqCst).max(generation.0);
+        changes.push(store::floor(Generation(floor)));
+        self.table.put(changes).await?;
+        self.floor.fetch_max(floor, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Takes a group that is none out of the list; says whether it was none.
+    pub fn forget(&self, slot: &Arc<Slot>) -> bool {
+        let mut groups = self.groups.lock();
+        let gone = slot.close_if_gone();
+        if gone {
+            groups.remove(&slot.shown().name);
+            self.metrics.groups.set(groups.len() as i64);
+        }
+        gone
+    }
+
+    fn start(self: &Arc<Self>, slot: Arc<Slot>) {
+        let owner = task::own(Arc::clone(self), slot);
+        self.tasks.spawn("group", TaskKind::Worker, owner);
+    }
+}

@@ -1,0 +1,3 @@
+//! Groups, seen from what they promise.
+
+mod serving;
