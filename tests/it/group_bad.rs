@@ -106,9 +106,7 @@ async fn commits_that_cannot_be(gateway: &Gateway) {
     gateway.topic("u", 1).await;
     fill(gateway, 0, 5).await;
     let one = Member::of_t(gateway, "one").await;
-    let entry = |topic: &str, partition: i64, offset: i64| {
-        json!({"topic": topic, "partition": partition, "offset": offset})
-    };
+    let entry = |topic: &str, partition: i64, offset: i64| json!({"topic": topic, "partition": partition, "offset": offset});
     let long = json!({"topic": "t", "partition": 0, "offset": 1, "metadata": "x".repeat(4097)});
     let future = json!({"topic": "t", "partition": 0, "offset": 1, "epoch": 9});
     let many: Vec<_> = (0..1025).map(|n| entry("t", n, 0)).collect();
@@ -136,9 +134,7 @@ async fn commits_that_cannot_be(gateway: &Gateway) {
             assert_eq!(reply.value()["tail"], 5);
         }
     }
-    let by = |generation: Value, member: Value| {
-        json!({"member_id": member, "generation": generation, "commits": entries(&[(0, 1)])})
-    };
+    let by = |generation: Value, member: Value| json!({"member_id": member, "generation": generation, "commits": entries(&[(0, 1)])});
     let early = commit(gateway, "g", &by(json!(0), json!("one"))).await;
     assert_eq!(early.refused(), "409 fenced");
     let ahead = commit(gateway, "g", &by(json!(one.generation + 100), json!("one"))).await;

@@ -99,9 +99,7 @@ async fn a_commit_before_the_start_goes_on_by_the_policy_and_is_told(gateway: &G
         commit(gateway, group, &json!({"commits": entries(&[(0, 2)])})).await;
     }
     trim(gateway, 6).await;
-    let told = |next: Value| {
-        json!([{"topic": "t", "partition": 0, "from": 2, "to": 5, "reason": "trimmed", "next": next}])
-    };
+    let told = |next: Value| json!([{"topic": "t", "partition": 0, "from": 2, "to": 5, "reason": "trimmed", "next": next}]);
     let mut early = joined(gateway, "earliest", "earliest").await;
     let page = early.poll(gateway, 20_000).await;
     assert_eq!((offsets(&page), &page["lost"]), ([(0, (6..10).collect())].into(), &told(json!(6))));
@@ -142,16 +140,20 @@ async fn a_group_is_reset_only_while_it_is_empty(gateway: &Gateway) {
 
 async fn a_group_is_reset_to_the_ends_a_time_or_offsets(gateway: &Gateway) {
     gateway.topic("t", 2).await;
-    let records = [1_000, 2_000, 3_000].map(|ms| json!({"partition": 0, "timestamp": ms, "text": "x"}));
+    let records =
+        [1_000, 2_000, 3_000].map(|ms| json!({"partition": 0, "timestamp": ms, "text": "x"}));
     gateway.publish("t", json!(records)).await;
     let commits = json!({"commits": entries(&[(0, 2)])});
     commit(gateway, "g", &commits).await;
     let dry = json!({"to": "earliest", "dry_run": true});
     let answer = reset(gateway, "g", &dry).await.value();
-    assert_eq!(answer, json!({"dry_run": true, "partitions": [
-        {"topic": "t", "partition": 0, "from": 2, "to": 0, "epoch": 0},
-        {"topic": "t", "partition": 1, "from": null, "to": 0, "epoch": 0},
-    ]}));
+    assert_eq!(
+        answer,
+        json!({"dry_run": true, "partitions": [
+            {"topic": "t", "partition": 0, "from": 2, "to": 0, "epoch": 0},
+            {"topic": "t", "partition": 1, "from": null, "to": 0, "epoch": 0},
+        ]})
+    );
     assert_eq!(committed(gateway, "g").await, [(0, 2)].into());
 
     let cases = [
@@ -167,7 +169,10 @@ async fn a_group_is_reset_to_the_ends_a_time_or_offsets(gateway: &Gateway) {
         assert_eq!(committed(gateway, "g").await, wanted.into(), "{body}");
     }
     // A reset makes a group that is not there, if it says where.
-    assert_eq!(reset(gateway, "new", &json!({"to": "latest"})).await.refused(), "404 group_unknown");
+    assert_eq!(
+        reset(gateway, "new", &json!({"to": "latest"})).await.refused(),
+        "404 group_unknown"
+    );
     let body = json!({"to": "latest", "topics": ["t"]});
     assert_eq!(reset(gateway, "new", &body).await.status, 200);
     assert_eq!(committed(gateway, "new").await, [(0, 3), (1, 0)].into());
@@ -211,15 +216,24 @@ async fn a_group_shows_its_members_and_its_lag(gateway: &Gateway) {
     let one = Member::of_t(gateway, "one").await;
     one.commit(gateway, &[(0, 1)]).await;
     let group = gateway.page("/v1/groups/g").await;
-    assert_eq!((&group["group"], &group["state"], &group["lag"]), (&json!("g"), &json!("stable"), &json!(4)));
+    assert_eq!(
+        (&group["group"], &group["state"], &group["lag"]),
+        (&json!("g"), &json!("stable"), &json!(4))
+    );
     assert_eq!(group["expires"], json!(null));
     let member = &group["members"][0];
     assert_eq!((&member["member_id"], &member["topics"]), (&json!("one"), &json!(["t"])));
-    assert_eq!((&member["assignment"], &member["from"]), (&json!({"t": [0, 1]}), &json!("earliest")));
-    assert_eq!(group["partitions"][0], json!({
-        "topic": "t", "partition": 0, "start": 0, "tail": 5, "commit": 1, "epoch": 0,
-        "metadata": null, "lag": 4, "member_id": "one"
-    }));
+    assert_eq!(
+        (&member["assignment"], &member["from"]),
+        (&json!({"t": [0, 1]}), &json!("earliest"))
+    );
+    assert_eq!(
+        group["partitions"][0],
+        json!({
+            "topic": "t", "partition": 0, "start": 0, "tail": 5, "commit": 1, "epoch": 0,
+            "metadata": null, "lag": 4, "member_id": "one"
+        })
+    );
     assert_eq!(group["partitions"][1]["commit"], json!(null));
     assert_eq!(group["partitions"][1]["lag"], json!(null));
     let metrics = gateway.get("/metrics").await.text();

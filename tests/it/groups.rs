@@ -49,8 +49,11 @@ async fn the_members_of_a_group_share_its_topic(gateway: &Gateway) {
     assert_eq!((held(&released), revoking(&released)), (2, 0));
     let got = two.settle(gateway, 2).await;
     let (kept, got) = (&released["assignment"]["t"], &got["assignment"]["t"]);
-    let mut all: Vec<u64> =
-        [kept, got].iter().flat_map(|of| of.as_array().unwrap()).filter_map(Value::as_u64).collect();
+    let mut all: Vec<u64> = [kept, got]
+        .iter()
+        .flat_map(|of| of.as_array().unwrap())
+        .filter_map(Value::as_u64)
+        .collect();
     all.sort_unstable();
     assert_eq!(all, [0, 1, 2, 3]);
 
@@ -170,7 +173,10 @@ async fn a_lost_answer_loses_nothing(gateway: &Gateway) {
     let mut one = Member::of_t(gateway, "one").await;
     let first = one.poll_raw(gateway, 0).await.value();
     let again = one.poll(gateway, 0).await;
-    assert_eq!((offsets(&first), offsets(&again)), (offsets(&again), [(0, (0..6).collect())].into()));
+    assert_eq!(
+        (offsets(&first), offsets(&again)),
+        (offsets(&again), [(0, (0..6).collect())].into())
+    );
     fill(gateway, 0, 2).await;
     let lost = one.poll_raw(gateway, 0).await.value();
     assert_eq!(offsets(&lost), [(0, vec![6, 7])].into());

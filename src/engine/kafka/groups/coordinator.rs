@@ -336,13 +336,18 @@ impl Coordinator for KafkaGroups {
         of: &Assignment,
     ) -> Result<Vec<GroupCommit>, GroupError> {
         self.0.check_open()?;
-        let here = self.0.of_group(group).into_iter().find_map(|member| member.consumer());
-        let (groups, raw, of) = (Arc::clone(&self.0), self.0.raw(group), of.clone());
-        let found = self.0.core().beside(move |core| match here {
-            Some(consumer) => Ok(offsets::fetch(core, &*consumer, &of)?),
-            None => groups.outside.with(&raw, |out| Ok(offsets::fetch(core, out, &of)?)),
-        });
-        found.await?
+        let offsets::Recalled { mut found, left } = offsets::recall(&self.0, group, of);
+        if !left.is_empty() {
+            let here = self.0.of_group(group).into_iter().find_map(|member| member.consumer());
+            let (groups, raw) = (Arc::clone(&self.0), self.0.raw(group));
+            let asked = self.0.core().beside(move |core| match here {
+                Some(consumer) => Ok(offsets::fetch(core, &*consumer, &left)?),
+                None => groups.outside.with(&raw, |out| Ok(offsets::fetch(core, out, &left)?)),
+            });
+            found.extend(asked.await??);
+        }
+        offsets::sort(&mut found);
+        Ok(found)
     }
 
     async fn list(&self) -> Result<Vec<GroupSummary>, GroupError> {

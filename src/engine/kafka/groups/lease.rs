@@ -78,6 +78,11 @@ impl Held {
         }
     }
 
+    /// Whether the member holds this, and is to keep it.
+    pub(super) fn has(&self, place: &Place) -> bool {
+        self.held.contains_key(place)
+    }
+
     /// Whether nothing is left to be let go of.
     pub(super) fn is_settled(&self) -> bool {
         self.going.is_empty()

@@ -70,8 +70,43 @@ pub(super) fn fetch<X: ConsumerContext>(
             found.extend(read(core, place, next, element.metadata()));
         }
     }
-    found.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+    sort(&mut found);
     Ok(found)
+}
+
+/// What is known of `of` without asking: what members here hold, they alone
+/// commit. Answers what is left to be asked for, too.
+pub(super) fn recall(groups: &Groups, group: &GroupName, of: &Assignment) -> Recalled {
+    let mut found = vec![];
+    let mut left = of.clone();
+    for member in groups.of_group(group) {
+        // One that is committing is asked for.
+        let Ok(known) = member.commits.try_lock() else { continue };
+        member.look(|held| {
+            for (place, commit) in known.iter().filter(|(place, _)| held.has(place)) {
+                let wanted = left.get_mut(&place.0).is_some_and(|ids| ids.remove(&place.1));
+                found.extend(commit.iter().filter(|_| wanted).cloned());
+            }
+        });
+    }
+    left.retain(|_, ids| !ids.is_empty());
+    let stands = |commit: &GroupCommit| {
+        let topic = groups.core().catalog.named(&commit.topic);
+        topic.is_ok_and(|state| state.topic().incarnation == commit.incarnation)
+    };
+    found.retain(stands);
+    Recalled { found, left }
+}
+
+/// What was known, and what was not.
+pub(super) struct Recalled {
+    pub found: Vec<GroupCommit>,
+    pub left: Assignment,
+}
+
+/// In the order of topics and partitions.
+pub(super) fn sort(commits: &mut [GroupCommit]) {
+    commits.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
 }
 
 /// A commit as Kafka keeps it; `None` if it is of a topic that is no more.
