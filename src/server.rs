@@ -1,17 +1,20 @@
 //! Composition: the one place that names the engines. Builds a gateway from
 //! its settings, and stops it in order.
 
+#[cfg(feature = "kafka")]
+mod passing;
+
 use crate::{
     broker::Broker,
     config::{Config, EngineKind},
     domain::{Clock, Timestamp},
     engine::{
-        Coordinator, Engine, EngineError, NoGroups, StateTable,
+        Coordinator, Engine, EngineError, StateTable,
         memory::MemoryEngine,
         sled::{OpenError, SledEngine},
     },
     group::Groups,
-    http::{self, Site},
+    http::{self, Forward, Site},
     runtime::{Metrics, Phase, Shutdown, ShutdownToken, TaskFailed, TaskKind, Tasks},
     session::Host,
 };
@@ -39,6 +42,9 @@ pub enum ServerError {
     /// What is kept of groups cannot be used.
     #[error("groups cannot be opened: {0}")]
     Groups(EngineError),
+    /// No calls can be passed on to other gateways.
+    #[error("other gateways cannot be spoken to: {0}")]
+    Others(String),
     /// This build has no such engine.
     #[error("this build has no {0} engine")]
     NoEngine(&'static str),
@@ -63,7 +69,8 @@ pub struct Server {
 
 impl Server {
     /// Opens the store, binds the address, and serves from then on.
-    pub async fn start(config: Config) -> Result<Server, ServerError> {
+    pub async fn start(mut config: Config) -> Result<Server, ServerError> {
+        config.allow_advertised();
         let metrics = Metrics::default();
         metrics.show_memory();
         let tasks = Tasks::default();
@@ -73,13 +80,14 @@ impl Server {
         // is taken. Until it is, connections wait in the backlog.
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let forward = other_gateways(&config)?;
         let draining = shutdown.token(Phase::Draining);
         let (engine, coordinator) = open_engine(&config, &metrics, &tasks, draining).await?;
         let broker = Broker::new(Arc::clone(&engine), coordinator, config.limits, &metrics);
         let serving = Arc::clone(&broker);
         let (stop, own) = (shutdown.clone(), tasks.clone());
         let sessions = Host::new(serving, config.session, &metrics);
-        let site = Site::new(config.http, address, sessions, &metrics, stop, own, None);
+        let site = Site::new(config.http, address, sessions, &metrics, stop, own, forward);
         tasks.spawn("listener", TaskKind::Vital, http::listen(site, listener));
         tracing::info!(%address, engine = engine.name(), "serving");
         Ok(Server { address, engine, broker, shutdown, tasks })
@@ -145,11 +153,24 @@ async fn open_engine(
         EngineKind::Kafka => {
             let joining = crate::engine::kafka::KafkaEngine::open;
             let engine = joining(config.kafka.clone(), system_clock(), metrics).await?;
-            Ok((engine, Arc::new(NoGroups)))
+            let (log, grace) = (Arc::clone(&engine), config.group.revoke_grace);
+            let groups = crate::engine::kafka::KafkaGroups::open(log, grace, metrics).await;
+            Ok((engine, groups.map_err(ServerError::Groups)?))
         }
         #[cfg(not(feature = "kafka"))]
         EngineKind::Kafka => Err(ServerError::NoEngine("kafka")),
     }
+}
+
+/// The way to other gateways of the same cluster, where there may be some.
+fn other_gateways(config: &Config) -> Result<Option<Arc<dyn Forward>>, ServerError> {
+    #[cfg(feature = "kafka")]
+    if config.engine == EngineKind::Kafka {
+        let others = passing::OtherGateways::new();
+        return Ok(Some(Arc::new(others.map_err(|e| ServerError::Others(e.to_string()))?)));
+    }
+    let _no_others = config;
+    Ok(None)
 }
 
 /// An engine that has no coordinator of its own, with one over its table.

@@ -72,7 +72,7 @@ impl From<ServerError> for CliError {
             ServerError::Store(_) | ServerError::Groups(_) => CliError::Store(error.to_string()),
             #[cfg(feature = "kafka")]
             ServerError::Cluster(_) => CliError::Server(error.to_string()),
-            ServerError::Listen { .. } | ServerError::NoEngine(_) => {
+            ServerError::Listen { .. } | ServerError::NoEngine(_) | ServerError::Others(_) => {
                 CliError::Server(error.to_string())
             }
         }

@@ -7,6 +7,7 @@ mod lines;
 mod live;
 pub mod load;
 mod read;
+mod relay;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ pub use error::{ClientError, Refusal};
 pub use lines::Lines;
 pub use live::{LiveItem, LiveReader, SubscribeRequest};
 pub use read::{ReadRequest, RecordStream, StreamItem};
+pub use relay::Relay;
 
 use crate::domain::TopicName;
 use crate::wire::{

@@ -239,9 +239,27 @@ impl Config {
         if kafka.sasl != SaslMechanismConfig::None && !by_file && !by_text {
             say("kafka.sasl-password-file", "a mechanism to log in by needs a password");
         }
+        if !kafka.advertise.is_empty() && self.advertised_host().is_none() {
+            say("advertise", "other gateways need an address such as http://10.0.0.7:8080");
+        }
         let name = format!("{}{}", kafka.topic_prefix, kafka.state_topic);
         if let Err(error) = crate::domain::TopicName::new(&name) {
             say("kafka.state-topic", &format!("{name:?}: {error}"));
+        }
+    }
+
+    /// The host of the address that other gateways call; `None` if it is none.
+    fn advertised_host(&self) -> Option<&str> {
+        let authority = self.kafka.advertise.strip_prefix("http://")?.trim_end_matches('/');
+        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+        let plain = !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ']);
+        (plain && port.parse::<u16>().is_ok_and(|port| port > 0)).then_some(host)
+    }
+
+    /// Other gateways call this one by the name that it is advertised by.
+    pub fn allow_advertised(&mut self) {
+        if let Some(host) = self.advertised_host().map(str::to_owned) {
+            self.http.allowed_hosts.push(host);
         }
     }
 }

@@ -292,6 +292,23 @@ pub static SETTINGS: &[Setting] = &[
         "Idempotency keys that are remembered at once",
     ),
     setting(
+        "kafka.max-members",
+        Kind::Count(|c| &mut c.kafka.members_max, 1, 100_000),
+        "Members of groups that this gateway serves at once; each is a client of the cluster",
+    ),
+    setting(
+        "kafka.group-session",
+        Kind::Time(|c| &mut c.kafka.group_session, SECOND, HOUR / 2),
+        "How long the cluster waits for a gateway that is gone before what its members hold goes \
+         to others; within the cluster's own bounds",
+    ),
+    setting(
+        "advertise",
+        Kind::Free(|c| &mut c.kafka.advertise),
+        "Where other gateways of the same cluster reach this one, such as http://10.0.0.7:8080; \
+         they pass on to it the calls of members that it serves",
+    ),
+    setting(
         "log.filter",
         Kind::Text(|c| &mut c.log.filter),
         "What is logged: a level, or levels by part such as info,tidegate::http=debug",

@@ -284,3 +284,18 @@ fn a_mechanism_needs_a_name_and_one_password() {
         Written { environment: variables(&[("TIDEGATE_ENGINE", "kafka")]), ..Written::default() };
     assert!(faults(&none).iter().any(|fault| fault.contains("needs brokers")));
 }
+
+#[test]
+fn an_advertised_address_is_one_that_can_be_called_and_its_host_is_allowed() {
+    for bad in
+        ["10.0.0.7:8080", "https://a:1", "http://", "http://a:b", "http://a:1/x", "http://a:0"]
+    {
+        let found = kafka_faults(&[("TIDEGATE_ADVERTISE", bad)]);
+        assert!(found.iter().any(|fault| fault.contains("other gateways")), "{bad}: {found:?}");
+    }
+    assert_eq!(kafka_faults(&[("TIDEGATE_ADVERTISE", "http://gw-1:8080/")]), [""; 0]);
+    let environment = variables(&[("TIDEGATE_ADVERTISE", "http://gw-1:8080")]);
+    let mut config = resolve(&Written { environment, ..Written::default() }).unwrap().config;
+    config.allow_advertised();
+    assert_eq!(config.http.allowed_hosts, ["gw-1"]);
+}

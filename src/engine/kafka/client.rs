@@ -3,6 +3,7 @@
 
 use super::{
     config::{KafkaConfig, SaslMechanismConfig},
+    groups::{GroupConsumer, Rebalances},
     ticket::Ticket,
 };
 use crate::engine::EngineError;
@@ -27,6 +28,8 @@ pub(super) type Producer = BaseProducer<Link>;
 
 /// Room in a batch of the log beside the record itself.
 pub(super) const BATCH_OVERHEAD: u32 = 16 << 10;
+/// How long an answer to a rebalance may take beside the member's own time.
+const ANSWERS: Duration = Duration::from_secs(15);
 /// What a consumer holds ahead of its reader, KiB.
 const PREFETCH_KIB: u32 = 8 << 10;
 
@@ -183,6 +186,49 @@ impl Clients {
         made(config.create_with_context(self.link.clone()))
     }
 
+    /// What listens to the library.
+    pub(super) fn link(&self) -> Link {
+        self.link.clone()
+    }
+
+    /// A consumer that names a group and never joins it, for its commits.
+    pub(super) fn outsider(&self, group: &str) -> Result<Consumer, EngineError> {
+        let mut config = self.base.clone();
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false");
+        made(config.create_with_context(self.link.clone()))
+    }
+
+    /// A consumer that is a member of a group and carries no records.
+    pub(super) fn member(
+        &self,
+        settings: &MemberSettings<'_>,
+        context: Rebalances,
+    ) -> Result<GroupConsumer, EngineError> {
+        let session = settings.session.as_millis();
+        // Who does not answer a rebalance for longer is left out of it: the grace
+        // of a member is one such time.
+        let answers = (settings.grace + ANSWERS).max(settings.session).as_millis();
+        let mut config = self.base.clone();
+        config
+            .set("client.id", settings.client)
+            .set("group.id", settings.group)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", session.to_string())
+            .set("heartbeat.interval.ms", (session / 20).clamp(100, 1_000).to_string())
+            .set("max.poll.interval.ms", answers.to_string())
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "latest")
+            .set("allow.auto.create.topics", "false")
+            .set("queued.min.messages", "1")
+            .set("queued.max.messages.kbytes", "64")
+            .set("fetch.message.max.bytes", "1024");
+        made(config.create_with_context(context))
+    }
+
     /// The producer that all plain publishes share.
     pub(super) fn producer(&self) -> Result<Producer, EngineError> {
         let mut config = self.producing();
@@ -222,6 +268,18 @@ impl Clients {
             );
         config
     }
+}
+
+/// What a member of a group is set up with.
+pub(super) struct MemberSettings<'a> {
+    /// The group's name in the cluster.
+    pub group: &'a str,
+    /// What the client calls itself.
+    pub client: &'a str,
+    /// How long Kafka waits for a gateway that says nothing.
+    pub session: Duration,
+    /// How long a member may take to let go.
+    pub grace: Duration,
 }
 
 fn made<T>(client: Result<T, KafkaError>) -> Result<T, EngineError> {

@@ -7,8 +7,8 @@ use super::{
     settings::Found,
 };
 use crate::{
-    domain::{Offset, PartitionId, TopicName},
-    engine::EngineError,
+    domain::{GroupName, Offset, PartitionId, TopicName},
+    engine::{EngineError, GroupError},
     runtime,
 };
 use rdkafka::{
@@ -115,6 +115,22 @@ impl Cluster {
     pub(super) async fn delete(&self, raw: &str, name: &TopicName) -> Result<(), EngineError> {
         let results = self.admin.delete_topics(&[raw], &options()).await;
         one(results.map_err(|e| errors::of(&e, Some(name), When::After))?, Some(name))
+    }
+
+    /// Deletes a group without members.
+    pub(super) async fn delete_group(
+        &self,
+        raw: &str,
+        group: &GroupName,
+    ) -> Result<(), GroupError> {
+        let results = self.admin.delete_groups(&[raw], &options()).await;
+        let results = results.map_err(|e| errors::of(&e, None, When::After))?;
+        match results.into_iter().next() {
+            None | Some(Ok(_)) => Ok(()),
+            Some(Err((_, Code::NonEmptyGroup))) => Err(GroupError::NotEmpty(group.clone())),
+            Some(Err((_, Code::GroupIdNotFound))) => Err(GroupError::GroupUnknown(group.clone())),
+            Some(Err((_, code))) => Err(errors::of_code(code, None, When::After).into()),
+        }
     }
 
     /// Lays settings over those that the topic has.

@@ -70,6 +70,13 @@ pub struct KafkaConfig {
     pub idempotency_max: usize,
     /// Entries of the state table, idempotency keys aside.
     pub table_max: usize,
+    /// Members of groups that this gateway serves at once.
+    pub members_max: usize,
+    /// How long the cluster waits for a gateway that says nothing before what
+    /// its members hold goes to others.
+    pub group_session: Duration,
+    /// Where other gateways of the cluster reach this one; empty = nowhere.
+    pub advertise: String,
 }
 
 impl Default for KafkaConfig {
@@ -95,6 +102,9 @@ impl Default for KafkaConfig {
             queue_bytes: 64 << 20,
             idempotency_max: 500_000,
             table_max: 100_000,
+            members_max: 200,
+            group_session: Duration::from_secs(10),
+            advertise: String::new(),
         }
     }
 }

@@ -43,6 +43,7 @@ pub(super) struct Core {
     /// This gateway's own number, new at every start.
     pub gateway: u64,
     pub heard: Arc<Heard>,
+    pub clients: Clients,
     pub catalog: Arc<Catalog>,
     pub cluster: Cluster,
     pub publisher: Publisher,
@@ -113,6 +114,7 @@ impl Core {
             marks: parts.marks,
             follower: Follower::start(&clients)?,
             history: History::new(&clients, config.readers),
+            clients,
             admin: tokio::sync::Mutex::new(()),
             table: tokio::sync::Mutex::new(()),
             look: Notify::new(),

@@ -17,6 +17,7 @@
 //! | `state`, `notes` | the compacted topic of what Kafka has no place for |
 //! | `topics`, `cluster`, `settings`, `naming` | topics made, altered, deleted, trimmed |
 //! | `records`, `kind` | records both ways |
+//! | `groups/` | members of Kafka's groups, and what they commit |
 //! | `client`, `errors` | the library set up, and what it says |
 
 mod config;
@@ -37,6 +38,8 @@ mod engine;
 mod errors;
 #[cfg(feature = "kafka")]
 mod follow;
+#[cfg(feature = "kafka")]
+mod groups;
 #[cfg(feature = "kafka")]
 mod history;
 #[cfg(feature = "kafka")]
@@ -78,5 +81,7 @@ mod transactions;
 pub use config::{KafkaConfig, SaslMechanismConfig, SecretConfig};
 #[cfg(feature = "kafka")]
 pub use engine::KafkaEngine;
+#[cfg(feature = "kafka")]
+pub use groups::KafkaGroups;
 #[cfg(feature = "kafka")]
 pub use open::JoinError;

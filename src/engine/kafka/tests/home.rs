@@ -50,6 +50,7 @@ impl OnCluster {
             readers: 2,
             idempotency_max: 64,
             table_max: 60,
+            group_session: std::time::Duration::from_secs(6),
             ..KafkaConfig::default()
         };
         OnCluster { config }
