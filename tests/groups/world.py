@@ -16,9 +16,10 @@ sys.path.insert(0, str(HERE.parent / "crash"))
 from gateway import Client, Gone, Refused  # noqa: E402
 from history import Book  # noqa: E402
 
+# What the two parts of a lease are called in events, and in answers.
+LEASE = (("holds", "assignment"), ("revoking", "revoking"))
 PARTITIONS = 8
 MEMBERS = 12
-GROUP, TOPIC = "workers", "jobs"
 
 
 class Shared:
@@ -71,9 +72,10 @@ class Publisher(threading.Thread):
 class Observer(threading.Thread):
     """Looks at the group now and then, as an operator would."""
 
-    def __init__(self, shared, book, seed):
+    def __init__(self, shared, book, seed, group, topic):
         super().__init__(daemon=True)
         self.shared, self.book, self.rng = shared, book, random.Random(seed)
+        self.group, self.topic = group, topic
         self.ending = threading.Event()
         self.start()
 
@@ -85,12 +87,11 @@ class Observer(threading.Thread):
         """The group as it stands, or None."""
         t0 = time.monotonic()
         try:
-            _, told = self.shared.client(self.rng).call("GET", f"/v1/groups/{GROUP}")
+            _, told = self.shared.client(self.rng).call("GET", f"/v1/groups/{self.group}")
         except (Gone, Refused, OSError):
             return None
         members = {
-            m["member_id"]: {"holds": m["assignment"].get(TOPIC, []), "revoking": m["revoking"].get(TOPIC, [])}
-            for m in told["members"]
+            m["member_id"]: {name: m[of].get(self.topic, []) for name, of in LEASE} for m in told["members"]
         }
         commits = {p["partition"]: p["commit"] for p in told["partitions"] if p["commit"] is not None}
         self.book.note("seen", t0=t0, g=told["generation"], state=told["state"], members=members, commits=commits)
@@ -114,7 +115,7 @@ class Place:
             self.name = f"{self.kind}-{self.number}-{self.lives}"
         world = self.world
         told = {
-            "id": self.name, "life": f"{self.name}#{self.lives}", "kind": self.kind, "group": GROUP, "topic": TOPIC,
+            "id": self.name, "life": f"{self.name}#{self.lives}", "kind": self.kind, "group": world.group, "topic": world.topic,
             "seed": world.rng.random(), "session_ms": world.rng.choice(world.sessions_ms),
             "book": str(world.work / f"member-{self.number}.{self.lives}"), "ports": str(world.shared.file),
         }
@@ -156,17 +157,31 @@ class World:
         self.gateways, self.work, self.rng = gateways, Path(work), random.Random(seed)
         self.sessions_ms, self.server_every = sessions_ms, server_every
         self.book = Book(self.work / "world")
+        # A cluster may have had others before.
+        mark = f"{time.time_ns() // 1_000_000 % 10**8:x}"
+        self.group, self.topic = f"workers-{mark}", f"jobs-{mark}"
         self.complaints = open(self.work / "complaints", "wb")
         self.counts = {}
         for gateway in gateways:
             gateway.start()
         self.shared = Shared(gateways, self.work / "ports")
-        gateways[0].call("PUT", f"/v1/topics/{TOPIC}", {"partitions": PARTITIONS, **(topic_config or {})})
-        self.publishers = [Publisher(self.shared, n, self.rng.random(), TOPIC) for n in range(3)]
-        self.observer = Observer(self.shared, self.book, self.rng.random())
+        self.make_topic({"partitions": PARTITIONS, **(topic_config or {})})
+        self.publishers = [Publisher(self.shared, n, self.rng.random(), self.topic) for n in range(3)]
+        self.observer = Observer(self.shared, self.book, self.rng.random(), self.group, self.topic)
         self.places = [Place(self, number) for number in range(MEMBERS)]
         for place in self.places:
             place.begin()
+
+    def make_topic(self, config):
+        """Makes it at one gateway, and waits until the others know of it."""
+        self.gateways[0].call("PUT", f"/v1/topics/{self.topic}", config)
+        for gateway in self.gateways[1:]:
+            while True:
+                try:
+                    gateway.call("GET", f"/v1/topics/{self.topic}")
+                    break
+                except Refused:
+                    time.sleep(0.1)
 
     def trouble(self, seconds):
         """Faults of all kinds, by the seed."""
@@ -256,7 +271,7 @@ class World:
     def log(self):
         """What is in the topic: partition -> [(offset, name)]."""
         client, records = Client(self.gateways[0].port), {p: [] for p in range(PARTITIONS)}
-        found, lost, _ = client.read_all(TOPIC)
+        found, lost, _ = client.read_all(self.topic)
         for record in found:
             records[record["partition"]].append((record["offset"], record["value"]))
         if lost:
