@@ -6,17 +6,10 @@ mod lasting;
 mod sharing;
 
 use super::*;
-use crate::group::{GroupConfig, Groups};
 
-/// A gateway's sessions, with groups, and topic `t`.
+/// A gateway's sessions, and topic `t`.
 async fn groups(partitions: u32) -> Arc<Host> {
-    let clock: Clock = Arc::new(|| Timestamp::from_millis(1_000_000));
-    let metrics = Metrics::default();
-    let engine = Arc::new(MemoryEngine::new(Arc::clone(&clock)));
-    let (log, table) = (Arc::clone(&engine) as _, Arc::clone(&engine) as _);
-    let groups = Groups::open(log, table, clock, GroupConfig::default(), &metrics).await.unwrap();
-    let broker = Broker::new(engine, groups, Limits::default(), &metrics);
-    let host = Host::new(broker, SessionConfig::default(), &metrics);
+    let host = host();
     topic(&host, "t", partitions).await;
     host
 }
