@@ -32,6 +32,12 @@ pub static SETTINGS: &[Setting] = &[
          cluster)",
     ),
     setting(
+        "advertise",
+        Kind::Free(|c| &mut c.kafka.advertise),
+        "Where other gateways of the same cluster reach this one, such as http://10.0.0.7:8080; \
+         they pass on to it the calls of members that it serves",
+    ),
+    setting(
         "allowed-hosts",
         Kind::List(|c| &mut c.http.allowed_hosts),
         "Names that clients may call this gateway by, besides loopback and the address it listens \
@@ -301,12 +307,6 @@ pub static SETTINGS: &[Setting] = &[
         Kind::Time(|c| &mut c.kafka.group_session, SECOND, HOUR / 2),
         "How long the cluster waits for a gateway that is gone before what its members hold goes \
          to others; within the cluster's own bounds",
-    ),
-    setting(
-        "advertise",
-        Kind::Free(|c| &mut c.kafka.advertise),
-        "Where other gateways of the same cluster reach this one, such as http://10.0.0.7:8080; \
-         they pass on to it the calls of members that it serves",
     ),
     setting(
         "log.filter",
