@@ -20,6 +20,8 @@ from history import Book  # noqa: E402
 LEASE = (("holds", "assignment"), ("revoking", "revoking"))
 PARTITIONS = 8
 MEMBERS = 12
+# So many are left alone.
+WORK_ON = 4
 
 
 class Shared:
@@ -107,17 +109,18 @@ class Place:
         self.kind = ("rest", "socket")[number % 2]
         self.lives, self.name = 0, f"{self.kind}-{number}"
         # When it is to be resumed, or to begin anew.
-        self.process, self.resume_at, self.begin_at = None, None, None
+        self.process, self.resume_at, self.begin_at, self.book = None, None, None, None
 
     def begin(self, fresh=False):
         self.lives += 1
         if fresh:
             self.name = f"{self.kind}-{self.number}-{self.lives}"
         world = self.world
+        self.book = world.work / f"member-{self.number}.{self.lives}"
         told = {
             "id": self.name, "life": f"{self.name}#{self.lives}", "kind": self.kind, "group": world.group, "topic": world.topic,
             "seed": world.rng.random(), "session_ms": world.rng.choice(world.sessions_ms),
-            "book": str(world.work / f"member-{self.number}.{self.lives}"), "ports": str(world.shared.file),
+            "book": str(self.book), "ports": str(world.shared.file),
         }
         self.session = told["session_ms"] / 1000
         self.process = subprocess.Popen(
@@ -130,7 +133,9 @@ class Place:
         os.kill(self.process.pid, number)
 
     def is_running(self):
-        return self.begin_at is None and self.resume_at is None
+        """Whether it works: it has written something down, and so hears signals."""
+        written = self.book.exists() and self.book.stat().st_size > 0
+        return written and self.begin_at is None and self.resume_at is None
 
     def kill(self, after):
         self.signal(signal.SIGKILL)
@@ -201,15 +206,22 @@ class World:
 
     def fault(self, now):
         running = [place for place in self.places if place.is_running()]
-        # Half of them always work, so that there are hand-overs and no standstill.
-        if len(running) <= MEMBERS // 2:
+        # Some always work, so that there are hand-overs and no standstill.
+        if len(running) <= WORK_ON:
             return
-        place = self.rng.choice(running)
-        what = self.rng.choice(["killed", "killed", "paused", "overslept", "overslept", "cut", "moves"])
+        if len(running) > 8 and self.rng.random() < 0.4:
+            # So few are left that they hold several, and have to let go of them when the others return.
+            for place in self.rng.sample(running, len(running) - WORK_ON):
+                self.harm(place, self.rng.choice(["killed", "moves"]), now)
+            return
+        kinds = ["killed", "killed", "paused", "overslept", "overslept", "cut", "moves"]
+        self.harm(self.rng.choice(running), self.rng.choice(kinds), now)
+
+    def harm(self, place, what, now):
         self.counts[what] = self.counts.get(what, 0) + 1
         self.book.note("fault", what=what, m=place.name)
         if what == "killed":
-            place.kill(now + self.rng.uniform(0.05, 2 * place.session))
+            place.kill(now + self.rng.uniform(0.05, 2.5 * place.session))
         elif what in ("paused", "overslept"):
             place.signal(signal.SIGSTOP)
             long = self.rng.uniform(1.5, 2.5) * place.session + 1
