@@ -24,13 +24,13 @@ fn clock() -> Clock {
     Arc::new(|| Timestamp::from_millis(1_000_000))
 }
 
+/// A broker without groups.
+fn broker_over(engine: Arc<dyn Engine>, limits: Limits) -> Arc<Broker> {
+    Broker::new(engine, Arc::new(NoGroups), limits, &Metrics::default())
+}
+
 fn broker_with(limits: Limits) -> Arc<Broker> {
-    Broker::new(
-        Arc::new(MemoryEngine::new(clock())),
-        Arc::new(NoGroups),
-        limits,
-        &Metrics::default(),
-    )
+    broker_over(Arc::new(MemoryEngine::new(clock())), limits)
 }
 
 fn broker() -> Arc<Broker> {
@@ -122,12 +122,7 @@ async fn drain(reader: &mut Reader, records: u32) -> Vec<String> {
 /// A broker over a scripted engine whose topic `t` has one partition.
 async fn scripted() -> (Arc<Broker>, Arc<scripted::Scripted>) {
     let engine = Arc::new(scripted::Scripted::new(clock()));
-    let broker = Broker::new(
-        Arc::clone(&engine) as _,
-        Arc::new(NoGroups),
-        Limits::default(),
-        &Metrics::default(),
-    );
+    let broker = broker_over(Arc::clone(&engine) as _, Limits::default());
     topic(&broker, "t", 1).await;
     (broker, engine)
 }

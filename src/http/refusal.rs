@@ -21,7 +21,7 @@ pub(super) struct Refusal {
     pub problem: Problem,
     pub cause: Option<String>,
     /// The gateway that could answer instead.
-    pub elsewhere: Option<String>,
+    pub elsewhere: Option<Box<str>>,
 }
 
 impl Refusal {
@@ -77,7 +77,7 @@ impl From<BrokerError> for Refusal {
             BrokerError::Group(GroupError::Elsewhere(address)) => {
                 let error = GroupError::Elsewhere(address.clone());
                 let cause = Some(error.to_string());
-                Refusal { problem: error.into(), cause, elsewhere: Some(address) }
+                Refusal { problem: error.into(), cause, elsewhere: Some(address.into()) }
             }
             other => Refusal::from(Problem::from(other)),
         }

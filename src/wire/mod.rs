@@ -16,7 +16,7 @@
 //! | `batch` | a batch as live transports send it, once for all readers |
 //! | `events` | server-sent events |
 //! | `topics` | bodies about topics |
-//! | `group_bodies`, `group_shapes` | bodies about groups, and what they are answered |
+//! | `group_bodies`, `commit_bodies`, `group_shapes` | bodies about groups, and what they are answered |
 //! | `shapes` | what is written by hand, as types for the OpenAPI document and for clients |
 
 mod answer;
@@ -24,6 +24,7 @@ mod batch;
 mod cloudevents;
 mod code;
 mod code_table;
+mod commit_bodies;
 mod encode;
 mod events;
 mod fields;
@@ -48,6 +49,9 @@ pub use answer::{PublishAnswer, PublishedRecord, StreamAnswer, StreamRange, publ
 pub use batch::BatchEncoder;
 pub use cloudevents::{binary_event, event, events};
 pub use code::{ErrorCode, Help};
+pub use commit_bodies::{
+    CommitBody, CommitEntry, Commits, ResetBody, ResetPlace, ResetWord, drafts,
+};
 pub use encode::{As, RecordEncoder};
 pub use events::{
     Closing, EVENT_STREAM, closing_event, hello_event, lost_event, position_event, records_event,
@@ -62,8 +66,8 @@ pub use frames::{
     unsubscribed_frame,
 };
 pub use group_bodies::{
-    CommitBody, CommitEntry, Commits, Join, JoinBody, Partitions, Poll, PollBody, ReleaseBody,
-    ResetBody, ResetPlace, ResetWord, StartPolicyName, drafts, path_group, path_member,
+    Join, JoinBody, Partitions, Poll, PollBody, ReleaseBody, StartPolicyName, path_group,
+    path_member,
 };
 pub use group_shapes::{
     CommitList, CommittedOffset, GroupDetails, GroupInfo, GroupLostNotice, GroupPage,

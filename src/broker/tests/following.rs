@@ -149,7 +149,7 @@ async fn nothing_is_kept_once_nobody_follows() {
 async fn a_reader_with_many_partitions_takes_no_turns_from_others() {
     let limits = Limits { concurrent_reads: 1, ..Limits::default() };
     let engine = Arc::new(scripted::Scripted::new(clock()));
-    let broker = Broker::new(engine as _, Arc::new(NoGroups), limits, &Metrics::default());
+    let broker = broker_over(engine as _, limits);
     topic(&broker, "many", 16).await;
     topic(&broker, "one", 1).await;
     for n in 0..50 {

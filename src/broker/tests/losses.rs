@@ -9,12 +9,7 @@ use crate::{
 /// A broker over a scripted engine whose topic `t` has five records.
 async fn five() -> (Arc<Broker>, Arc<Scripted>) {
     let engine = Arc::new(Scripted::new(clock()));
-    let broker = Broker::new(
-        Arc::clone(&engine) as _,
-        Arc::new(NoGroups),
-        Limits::default(),
-        &Metrics::default(),
-    );
+    let broker = broker_over(Arc::clone(&engine) as _, Limits::default());
     topic(&broker, "t", 1).await;
     for value in ["a", "b", "c", "d", "e"] {
         publish(&broker, "t", &[text(value)]).await;

@@ -75,12 +75,7 @@ async fn step(reader: &mut Reader, records: u32, seen: &mut Seen) -> bool {
 
 async fn run(acts: Vec<Act>) {
     let engine = Arc::new(Scripted::new(clock()));
-    let broker = Broker::new(
-        Arc::clone(&engine) as _,
-        Arc::new(NoGroups),
-        Limits::default(),
-        &Metrics::default(),
-    );
+    let broker = broker_over(Arc::clone(&engine) as _, Limits::default());
     topic(&broker, "t", PARTITIONS).await;
     let mut readers = vec![];
     for keys in READERS {
