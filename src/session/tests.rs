@@ -10,8 +10,10 @@ use super::*;
 use crate::{
     broker::TrimTo,
     domain::{Clock, Limits, Offset, PartitionCount, Timestamp, TopicConfig, TopicName},
-    engine::{NoGroups, memory::MemoryEngine},
+    engine::memory::MemoryEngine,
+    group::{GroupConfig, Groups},
 };
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 use std::{future::poll_fn, task::Poll};
 
@@ -19,12 +21,11 @@ use std::{future::poll_fn, task::Poll};
 fn host_with(settings: impl FnOnce(&mut SessionConfig)) -> Arc<Host> {
     let clock: Clock = Arc::new(|| Timestamp::from_millis(1_000_000));
     let metrics = Metrics::default();
-    let broker = Broker::new(
-        Arc::new(MemoryEngine::new(clock)),
-        Arc::new(NoGroups),
-        Limits::default(),
-        &metrics,
-    );
+    let engine = Arc::new(MemoryEngine::new(Arc::clone(&clock)));
+    let (log, table) = (Arc::clone(&engine) as _, Arc::clone(&engine) as _);
+    let groups = Groups::open(log, table, clock, GroupConfig::default(), &metrics);
+    let groups = groups.now_or_never().expect("in memory it opens at once").unwrap();
+    let broker = Broker::new(engine, groups, Limits::default(), &metrics);
     let mut config = SessionConfig::default();
     settings(&mut config);
     Host::new(broker, config, &metrics)

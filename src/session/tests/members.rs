@@ -1,32 +1,29 @@
 //! Members of groups: what they hold, are sent, commit and let go of. Time
-//! passes only where a test says so, for all clients alike.
+//! passes for all clients alike, and but for moments only where a test says so.
 
 mod asking;
 mod lasting;
 mod sharing;
 
 use super::*;
-use crate::group::{GroupConfig, Groups};
 
-/// A gateway's sessions, with groups, and topic `t`.
+/// A gateway's sessions, and topic `t`.
 async fn groups(partitions: u32) -> Arc<Host> {
-    let clock: Clock = Arc::new(|| Timestamp::from_millis(1_000_000));
-    let metrics = Metrics::default();
-    let engine = Arc::new(MemoryEngine::new(Arc::clone(&clock)));
-    let (log, table) = (Arc::clone(&engine) as _, Arc::clone(&engine) as _);
-    let groups = Groups::open(log, table, clock, GroupConfig::default(), &metrics).await.unwrap();
-    let broker = Broker::new(engine, groups, Limits::default(), &metrics);
-    let host = Host::new(broker, SessionConfig::default(), &metrics);
+    let host = host();
     topic(&host, "t", partitions).await;
     host
 }
 
-/// Everyone works until nothing is to be done at this moment.
+/// Longer than a group's pace, shorter than all else.
+const MOMENT: Duration = Duration::from_millis(15);
+
+/// Everyone works for some moments: a group has its own pace.
 async fn settle(clients: &mut [&mut Client]) {
     for _ in 0..4 {
         for client in &mut *clients {
             client.settle().await;
         }
+        tokio::time::advance(MOMENT).await;
     }
 }
 
