@@ -150,7 +150,7 @@ def round_robin(world):
             access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
             fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
             upstream gateways {{ {servers} }}
-            server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://gateways; }} }}
+            server {{ listen 127.0.0.1:{port}; location / {{ proxy_set_header Host $http_host; proxy_pass http://gateways; }} }}
         }}""")
     nginx = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")])
     try:
