@@ -6,9 +6,11 @@
 //! - No member holds two more than another that could take one of them over.
 //!   Members that want the same topics are within one of each other in each of
 //!   them, and in all together.
-//! - Nothing moves but for that; what is on its way already is moved first. So
-//!   to ask again midway, or when all is done, changes nothing.
-//! - The same question has the same answer, in whatever order members came.
+//! - Nothing moves but for that; what is on its way already goes on, or goes
+//!   elsewhere first. So to ask again midway, or when all is done, changes
+//!   nothing.
+//! - Of two that have the same, the one that stands first is given first, and
+//!   asked back last.
 
 use crate::{
     domain::{PartitionCount, PartitionId, TopicName},
@@ -32,8 +34,9 @@ pub struct Stake<'a> {
     pub topic: &'a TopicName,
     /// The partition.
     pub partition: PartitionId,
-    /// Whether the member was asked to let go of it.
-    pub moving: bool,
+    /// Who is to have it next, by place among the contenders, if the member was
+    /// asked to let go of it.
+    pub next: Option<usize>,
 }
 
 /// What each contender is to hold, in their order. Topics that are not in
@@ -60,7 +63,6 @@ struct Seat {
     owner: Option<usize>,
     /// Who holds it now.
     home: Option<usize>,
-    moving: bool,
 }
 
 /// Members that want the same topics: whoever may take from one may take from
@@ -105,18 +107,30 @@ impl Plan {
             });
             plan.class.push(class);
             plan.classes[class].order.insert((0, member));
+        }
+        for (member, contender) in contenders.iter().enumerate() {
             for stake in &contender.holds {
-                let Some(&topic) = index.get(stake.topic) else { continue };
-                let Some(seat) = plan.seats[topic].get_mut(stake.partition.index()) else {
-                    continue;
-                };
-                if plan.classes[class].wants[topic] && seat.owner.is_none() {
-                    (seat.home, seat.moving) = (Some(member), stake.moving);
-                    plan.give(topic, stake.partition.index(), member);
+                if let Some(&topic) = index.get(stake.topic) {
+                    plan.seat(topic, member, stake);
                 }
             }
         }
         plan
+    }
+
+    /// A partition begins where it is bound for, or with whoever holds it.
+    fn seat(&mut self, topic: usize, member: usize, stake: &Stake<'_>) {
+        let partition = stake.partition.index();
+        let wanted = |owner: &usize| {
+            self.class.get(*owner).is_some_and(|class| self.classes[*class].wants[topic])
+        };
+        let owner = stake.next.filter(wanted).or(Some(member).filter(wanted));
+        let Some(seat) = self.seats[topic].get_mut(partition) else { return };
+        if seat.home.replace(member).is_none()
+            && let Some(owner) = owner
+        {
+            self.give(topic, partition, owner);
+        }
     }
 
     /// Gives what nobody has to those who have least.
@@ -164,15 +178,21 @@ impl Plan {
             .map(|(_, member)| member)
     }
 
-    /// Who has most of those who have some of the topic.
+    /// Who has most of those who have some of the topic; of these, most of the
+    /// topic.
     fn richest(&self, topic: usize) -> Option<usize> {
-        let wanting = self.classes.iter().filter(|class| class.wants[topic]);
-        wanting
-            .filter_map(|class| {
-                class.order.iter().rev().find(|(_, member)| self.counts[*member][topic] > 0)
-            })
+        let holding = |(_, member): &&(usize, usize)| self.counts[*member][topic] > 0;
+        let wanting = || self.classes.iter().filter(|class| class.wants[topic]);
+        let most = wanting()
+            .filter_map(|class| class.order.iter().rev().find(holding))
+            .map(|(load, _)| *load)
+            .max()?;
+        wanting()
+            .flat_map(|class| class.order.range((most, 0)..=(most, usize::MAX)))
+            .filter(holding)
+            .map(|&(_, member)| (self.counts[member][topic], member))
             .max()
-            .map(|(_, member)| *member)
+            .map(|(_, member)| member)
     }
 
     /// Among members that want the same: has them exchange one topic's
@@ -221,10 +241,10 @@ impl Plan {
     }
 
     /// Moves the one of the topic that is best moved: back to where it is now,
-    /// or one that is not where it is now, or one that is on its way.
+    /// or one that is not there yet.
     fn move_one(&mut self, topic: usize, from: usize, to: usize) {
         let rank = |(partition, seat): (usize, &Seat)| {
-            (seat.home == Some(to), seat.home != Some(from), seat.moving, partition)
+            (seat.home == Some(to), seat.home != Some(from), partition)
         };
         let owned = self.seats[topic].iter().enumerate().filter(|(_, s)| s.owner == Some(from));
         if let Some((.., partition)) = owned.map(rank).max() {

@@ -14,18 +14,16 @@
 
 use super::{
     assign::{Contender, Stake, assign},
-    member::{Held, Holding, Member},
+    member::{Held, Holding, Leaving, Member},
     state::{Group, Now},
 };
-use crate::{
-    domain::{Generation, Incarnation, MemberId, PartitionCount, PartitionId, TopicName},
-    engine::Assignment,
-};
+use crate::domain::{Generation, Incarnation, MemberId, PartitionCount, PartitionId, TopicName};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
 };
+use tokio::time::Instant;
 
 /// What a group has to know of the topics that exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +36,9 @@ pub struct Shape {
 
 /// The topics that exist, of those that a group wants or holds.
 pub type Shapes = BTreeMap<TopicName, Shape>;
+
+/// Who is to hold what.
+type Targets = BTreeMap<TopicName, BTreeMap<PartitionId, MemberId>>;
 
 /// Why a group changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,14 +121,11 @@ impl Group {
     pub fn settle(&mut self, shapes: &Shapes, now: Now) -> Option<Rebalance> {
         self.drop_vanished(shapes);
         let targets = self.targets(shapes);
-        let mut rebalance = Rebalance {
-            generation: self.generation.max(self.floor).next(),
-            ..Rebalance::default()
-        };
+        let mut rebalance =
+            Rebalance { generation: self.next_generation(), ..Rebalance::default() };
         let until = now.at + self.config.revoke_grace;
         for (id, member) in &mut self.members {
-            let target = targets.get(id);
-            mark(id, member, target, until, &mut rebalance);
+            mark(id, member, &targets, until, &mut rebalance);
         }
         self.grant(&targets, shapes, &mut rebalance);
         rebalance.causes = std::mem::take(&mut self.causes);
@@ -155,46 +153,42 @@ impl Group {
         self.causes.extend(gone.into_iter().map(Cause::TopicGone));
     }
 
-    fn targets(&self, shapes: &Shapes) -> BTreeMap<MemberId, Assignment> {
-        let contenders: Vec<_> = self.members.values().map(|member| contender(member)).collect();
-        let counts =
-            shapes.iter().map(|(topic, shape)| (topic.clone(), shape.partitions)).collect();
-        self.members.keys().cloned().zip(assign(&contenders, &counts)).collect()
+    fn targets(&self, shapes: &Shapes) -> Targets {
+        let mut members: Vec<_> = self.members.iter().collect();
+        // Who waited longest is served first.
+        members.sort_by_key(|(id, member)| (member.joined, *id));
+        let places: BTreeMap<_, _> = members.iter().map(|(id, _)| *id).zip(0..).collect();
+        let contenders: Vec<_> =
+            members.iter().map(|(_, member)| contender(member, &places)).collect();
+        let counts = shapes.iter().map(|(topic, shape)| (topic.clone(), shape.partitions));
+        let mut targets = Targets::new();
+        for ((id, _), target) in members.iter().zip(assign(&contenders, &counts.collect())) {
+            for (topic, partitions) in target {
+                let of = targets.entry(topic).or_default();
+                of.extend(partitions.into_iter().map(|partition| (partition, (*id).clone())));
+            }
+        }
+        targets
     }
 
     /// Gives what is free to whom it is to go.
-    fn grant(
-        &mut self,
-        targets: &BTreeMap<MemberId, Assignment>,
-        shapes: &Shapes,
-        rebalance: &mut Rebalance,
-    ) {
-        let held = self.members.values().flat_map(|member| member.each());
-        let mut owned: BTreeMap<TopicName, BTreeSet<PartitionId>> = BTreeMap::new();
-        for (topic, partition, _) in held {
-            match owned.get_mut(topic) {
-                Some(partitions) => drop(partitions.insert(partition)),
-                None => drop(owned.insert(topic.clone(), BTreeSet::from([partition]))),
+    fn grant(&mut self, targets: &Targets, shapes: &Shapes, rebalance: &mut Rebalance) {
+        let mut free = targets.clone();
+        for (topic, partition, _) in self.members.values().flat_map(|member| member.each()) {
+            if let Some(of) = free.get_mut(topic) {
+                of.remove(&partition);
             }
         }
         let since = rebalance.generation;
-        for (id, target) in targets {
-            let Some(member) = self.members.get_mut(id) else { continue };
-            for (topic, partitions) in target {
-                let Some(shape) = shapes.get(topic) else { continue };
-                let taken = owned.get(topic);
-                for &partition in partitions {
-                    if taken.is_some_and(|taken| taken.contains(&partition)) {
-                        continue;
-                    }
-                    let incarnation = shape.incarnation;
-                    let fresh = || Holding { incarnation, partitions: BTreeMap::new() };
-                    let holds = &mut Arc::make_mut(member).holds;
-                    let holding = holds.entry(topic.clone()).or_insert_with(fresh);
-                    holding.partitions.insert(partition, Held { since, until: None });
-                    let (topic, member) = (topic.clone(), id.clone());
-                    rebalance.granted.push(Moved { topic, partition, member });
-                }
+        for (topic, partitions) in free {
+            let Some(&Shape { incarnation, .. }) = shapes.get(&topic) else { continue };
+            for (partition, id) in partitions {
+                let Some(member) = self.members.get_mut(&id) else { continue };
+                let fresh = || Holding { incarnation, partitions: BTreeMap::new() };
+                let holds = &mut Arc::make_mut(member).holds;
+                let holding = holds.entry(topic.clone()).or_insert_with(fresh);
+                holding.partitions.insert(partition, Held { since, leaving: None });
+                rebalance.granted.push(Moved { topic: topic.clone(), partition, member: id });
             }
         }
     }
@@ -205,38 +199,49 @@ impl Group {
 fn mark(
     id: &MemberId,
     member: &mut Arc<Member>,
-    target: Option<&Assignment>,
-    until: tokio::time::Instant,
+    targets: &Targets,
+    until: Instant,
     rebalance: &mut Rebalance,
 ) {
-    let stays = |topic: &TopicName, partition| {
-        target.and_then(|target| target.get(topic)).is_some_and(|of| of.contains(&partition))
+    let target = |topic: &TopicName, partition| {
+        targets.get(topic).and_then(|partitions| partitions.get(&partition))
     };
-    let wrong = |(topic, partition, held): (&TopicName, PartitionId, Held)| {
-        let kept = stays(topic, partition);
-        (kept == held.until.is_some()).then(|| (topic.clone(), partition, kept))
+    let right = |to: Option<&MemberId>, held: &Held| match &held.leaving {
+        None => to == Some(id),
+        Some(leaving) => to != Some(id) && to == leaving.to.as_ref(),
+    };
+    let wrong = |(topic, partition, held): (&TopicName, PartitionId, &Held)| {
+        let to = target(topic, partition);
+        (!right(to, held)).then(|| (topic.clone(), partition, to.cloned()))
     };
     let changes: Vec<_> = member.each().filter_map(wrong).collect();
     if changes.is_empty() {
         return;
     }
     let holds = &mut Arc::make_mut(member).holds;
-    for (topic, partition, kept) in changes {
+    for (topic, partition, to) in changes {
         let holding = holds.get_mut(&topic);
-        if let Some(held) = holding.and_then(|holding| holding.partitions.get_mut(&partition)) {
-            held.until = (!kept).then_some(until);
-            let into = if kept { &mut rebalance.kept } else { &mut rebalance.revoked };
-            into.push(Moved { topic, partition, member: id.clone() });
+        let Some(held) = holding.and_then(|holding| holding.partitions.get_mut(&partition)) else {
+            continue;
+        };
+        let moved = Moved { topic, partition, member: id.clone() };
+        if to.as_ref() == Some(id) {
+            held.leaving = None;
+            rebalance.kept.push(moved);
+        } else if let Some(leaving) = &mut held.leaving {
+            // The member need not know who is next.
+            leaving.to = to;
+        } else {
+            held.leaving = Some(Leaving { until, to });
+            rebalance.revoked.push(moved);
         }
     }
 }
 
-/// A member as the assignment sees it.
-fn contender(member: &Member) -> Contender<'_> {
-    let stake = |(topic, partition, held): (_, _, Held)| Stake {
-        topic,
-        partition,
-        moving: held.until.is_some(),
-    };
+/// A member as the assignment sees it, which knows members by their places.
+fn contender<'a>(member: &'a Member, places: &BTreeMap<&MemberId, usize>) -> Contender<'a> {
+    let next = |held: &Held| places.get(held.leaving.as_ref()?.to.as_ref()?).copied();
+    let stake =
+        |(topic, partition, held): (_, _, &Held)| Stake { topic, partition, next: next(held) };
     Contender { wants: &member.topics, holds: member.each().map(stake).collect() }
 }

@@ -5,7 +5,7 @@ use super::{
     GroupConfig,
     handover::{Shape, Shapes},
     metrics::GroupMetrics,
-    slot::{Message, Sent, Slot},
+    slot::{Message, Reply, Sent, Slot},
     state::{Event, Group, Now},
     store::{self, Change, Stored},
     task,
@@ -151,14 +151,30 @@ impl Hub {
         self.engine.topic(&commit.topic).is_ok_and(|topic| topic.incarnation == commit.incarnation)
     }
 
-    /// The topics that the group's members want or hold, as far as they exist.
-    pub fn shapes(&self, group: &Group) -> Shapes {
-        let shape = |name| {
-            let topic = self.engine.topic(&name).ok()?;
-            let (incarnation, partitions) = (topic.incarnation, topic.config.partitions);
-            Some((name, Shape { incarnation, partitions }))
-        };
-        group.concerned().into_iter().filter_map(shape).collect()
+    /// Whether the commit's topic is no more, which is not for a closed engine to
+    /// say.
+    pub fn is_dead(&self, commit: &GroupCommit) -> bool {
+        match self.engine.topic(&commit.topic) {
+            Ok(topic) => topic.incarnation != commit.incarnation,
+            Err(error) => matches!(error, EngineError::TopicUnknown(_)),
+        }
+    }
+
+    /// The topics that the group's members want or hold, as far as they exist;
+    /// `None` if the engine cannot say now.
+    pub fn shapes(&self, group: &Group) -> Option<Shapes> {
+        let mut shapes = Shapes::new();
+        for name in group.concerned() {
+            match self.engine.topic(&name) {
+                Ok(topic) => {
+                    let (incarnation, partitions) = (topic.incarnation, topic.config.partitions);
+                    shapes.insert(name, Shape { incarnation, partitions });
+                }
+                Err(EngineError::TopicUnknown(_)) => {}
+                Err(_) => return None,
+            }
+        }
+        Some(shapes)
     }
 
     /// Has the group's owner do something, and waits until it is durable. With
@@ -169,8 +185,7 @@ impl Hub {
         event: Event,
         make: bool,
     ) -> Result<(), GroupError> {
-        let (reply, mut answer) = oneshot::channel();
-        let mut message = Message { event: event.clone(), reply };
+        let mut event = event;
         loop {
             if self.is_stopped() {
                 return Err(GroupError::Engine(EngineError::Closed));
@@ -180,29 +195,26 @@ impl Hub {
                 None if make => self.slot_or_new(name)?,
                 None => return Err(GroupError::GroupUnknown(name.clone())),
             };
-            match slot.send(message) {
+            let (reply, answer) = oneshot::channel();
+            match slot.send(Message { event, reply }) {
                 Sent::Taken => {}
                 Sent::Start => self.start(Arc::clone(&slot)),
                 Sent::Gone(back) => {
                     // It is out of the list, or will be at once.
                     tokio::task::yield_now().await;
-                    message = back;
+                    event = back.event;
                     continue;
                 }
             }
-            if let Ok(result) = answer.await {
-                return result;
+            match answer.await {
+                Ok(Reply::Done(result)) => return result,
+                Ok(Reply::Again(back)) => event = back,
+                Err(_) if self.is_stopped() => return Err(EngineError::Closed.into()),
+                Err(_) => {
+                    let why = "the group's task has ended".to_owned();
+                    return Err(EngineError::OutcomeUnknown(why).into());
+                }
             }
-            if !slot.is_gone() {
-                return Err(GroupError::Engine(if self.is_stopped() {
-                    EngineError::Closed
-                } else {
-                    EngineError::OutcomeUnknown("the group's task has ended".to_owned())
-                }));
-            }
-            // Nobody looked at it: the group was deleted before.
-            let (reply, again) = oneshot::channel();
-            (message, answer) = (Message { event: event.clone(), reply }, again);
         }
     }
 

@@ -1,6 +1,8 @@
-//! Forgets groups that nobody was in for as long as they are kept.
+//! Forgets groups that nobody was in for as long as they are kept, and commits
+//! of topics that were deleted.
 
 use super::{hub::Hub, state::Event};
+use crate::engine::{EngineError, GroupError};
 use std::{sync::Arc, time::Duration};
 
 /// How often it looks.
@@ -17,20 +19,25 @@ pub async fn keep(hub: Arc<Hub>) {
     }
 }
 
-/// Has each group forgotten whose time is over.
+/// Has each group forgotten whose time is over, and commits of topics that are
+/// no more.
 async fn sweep(hub: &Arc<Hub>) {
     for slot in hub.slots() {
         let shown = slot.shown();
         let over = shown.expires().is_some_and(|at| at <= hub.now().wall);
-        if !over || hub.is_stopped() {
-            continue;
-        }
-        match hub.ask(&shown.name, Event::Forget, false).await {
-            Ok(()) => {
-                tracing::info!(group = %shown.name, "nobody was in the group for long: forgotten")
-            }
+        let dead: Vec<_> =
+            shown.commits.iter().filter(|commit| hub.is_dead(commit)).cloned().collect();
+        let event = match () {
+            () if over => Event::Forget,
+            () if !dead.is_empty() => Event::Prune(dead),
+            () => continue,
+        };
+        match hub.ask(&shown.name, event, false).await {
+            Ok(()) if over => tracing::info!(group = %shown.name, "empty for long: forgotten"),
+            Ok(()) | Err(GroupError::GroupUnknown(_)) => {}
+            Err(GroupError::Engine(EngineError::Closed)) => return,
             Err(error) => {
-                tracing::warn!(group = %shown.name, %error, "the group was not forgotten")
+                tracing::warn!(group = %shown.name, %error, "an old group was not forgotten");
             }
         }
     }

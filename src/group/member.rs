@@ -21,6 +21,8 @@ pub struct Member {
     pub session_timeout: Duration,
     /// Where a partition begins that has no usable commit.
     pub from: StartPolicy,
+    /// The generation that its coming made: who waited longest is served first.
+    pub joined: Generation,
     /// Its last join. Not stored: connections do not outlive the process.
     pub session: u64,
     /// What it holds, also what it is to let go of. No topic is there without
@@ -38,12 +40,29 @@ pub struct Holding {
 }
 
 /// A partition that a member holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     /// The generation in which it got it: older ones are no good for it.
     pub since: Generation,
+    /// If the member is to let go of it: when it is taken away.
+    pub leaving: Option<Leaving>,
+}
+
+/// The end of a member's time with a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// When it is taken away, if it is not let go of before.
+    pub until: Instant,
+    /// Who is to have it next, if anybody wants it.
+    pub to: Option<MemberId>,
+}
+
+impl Held {
     /// When it is taken away, if the member is to let go of it.
-    pub until: Option<Instant>,
+    #[must_use]
+    pub fn until(&self) -> Option<Instant> {
+        self.leaving.as_ref().map(|leaving| leaving.until)
+    }
 }
 
 impl Member {
@@ -54,19 +73,19 @@ impl Member {
         topic: &TopicName,
         incarnation: Incarnation,
         partition: PartitionId,
-    ) -> Option<Held> {
+    ) -> Option<&Held> {
         let holding = self.holds.get(topic).filter(|h| h.incarnation == incarnation)?;
-        holding.partitions.get(&partition).copied()
+        holding.partitions.get(&partition)
     }
 
     /// Keeps only what `keep` says of what it holds. Answers what went.
     pub fn retain(
         &mut self,
-        mut keep: impl FnMut(&TopicName, &Holding, PartitionId, Held) -> bool,
+        mut keep: impl FnMut(&TopicName, &Holding, PartitionId, &Held) -> bool,
     ) -> Vec<(TopicName, PartitionId)> {
         let mut gone = vec![];
         for (topic, holding) in &self.holds {
-            for (&partition, &held) in &holding.partitions {
+            for (&partition, held) in &holding.partitions {
                 if !keep(topic, holding, partition, held) {
                     gone.push((topic.clone(), partition));
                 }
@@ -84,9 +103,9 @@ impl Member {
     }
 
     /// Everything that it holds.
-    pub fn each(&self) -> impl Iterator<Item = (&TopicName, PartitionId, Held)> {
+    pub fn each(&self) -> impl Iterator<Item = (&TopicName, PartitionId, &Held)> {
         self.holds.iter().flat_map(|(topic, holding)| {
-            holding.partitions.iter().map(move |(partition, held)| (topic, *partition, *held))
+            holding.partitions.iter().map(move |(partition, held)| (topic, *partition, held))
         })
     }
 
@@ -96,12 +115,12 @@ impl Member {
         let (mut assignment, mut revoking) = (Assignment::new(), Assignment::new());
         let mut ends: Option<Instant> = None;
         for (topic, partition, held) in self.each() {
-            let of = if held.until.is_some() { &mut revoking } else { &mut assignment };
+            let of = if held.leaving.is_some() { &mut revoking } else { &mut assignment };
             match of.get_mut(topic) {
                 Some(partitions) => drop(partitions.insert(partition)),
                 None => drop(of.insert(topic.clone(), BTreeSet::from([partition]))),
             }
-            ends = held.until.into_iter().chain(ends).min();
+            ends = held.until().into_iter().chain(ends).min();
         }
         Lease {
             member: id.clone(),

@@ -16,7 +16,15 @@ pub struct Message {
     /// What is asked.
     pub event: Event,
     /// Whom to answer, once it is durable.
-    pub reply: oneshot::Sender<Result<(), GroupError>>,
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// What becomes of what was asked.
+pub enum Reply {
+    /// It is done and durable, or refused.
+    Done(Result<(), GroupError>),
+    /// Nobody looked at it, since the group was deleted before: ask again.
+    Again(Event),
 }
 
 /// What becomes of a message that is sent.
@@ -39,6 +47,14 @@ struct Mailbox {
     running: bool,
     /// Whether the group was taken out of the list.
     gone: bool,
+}
+
+impl Mailbox {
+    fn empty(&mut self) -> Vec<Message> {
+        let mut all = std::mem::take(&mut self.commits);
+        all.append(&mut self.others);
+        all
+    }
 }
 
 /// The place of one group.
@@ -100,11 +116,6 @@ impl Slot {
         if std::mem::replace(&mut mailbox.running, true) { Sent::Taken } else { Sent::Start }
     }
 
-    /// Whether the group was taken out of the list.
-    pub fn is_gone(&self) -> bool {
-        self.mailbox.lock().gone
-    }
-
     /// Says that an owner runs; false where one did already.
     pub fn start(&self) -> bool {
         !std::mem::replace(&mut self.mailbox.lock().running, true)
@@ -136,20 +147,24 @@ impl Slot {
     /// The owner ends, whatever waits: nobody will answer it.
     pub fn abandon(&self) {
         let mut mailbox = self.mailbox.lock();
-        let waited = (std::mem::take(&mut mailbox.commits), std::mem::take(&mut mailbox.others));
+        let waited = mailbox.empty();
         mailbox.running = false;
         drop(mailbox);
         drop(waited);
     }
 
-    /// The group is taken out of the list: what waits is to look it up again.
-    /// Not, if it is one after all.
+    /// The group is taken out of the list, and what waits is to look it up
+    /// again; but not if it is one after all.
     pub fn close_if_gone(&self) -> bool {
         if self.shown.lock().exists {
             return false;
         }
-        self.mailbox.lock().gone = true;
-        self.abandon();
+        let mut mailbox = self.mailbox.lock();
+        mailbox.gone = true;
+        for Message { event, reply } in mailbox.empty() {
+            // Whoever asked may have gone.
+            let _ = reply.send(Reply::Again(event));
+        }
         true
     }
 }

@@ -56,6 +56,8 @@ pub enum Event {
     Commit(Committer, Vec<GroupCommit>),
     /// Everything is to be done again from there, or some left out.
     Reset(Vec<GroupCommit>),
+    /// These commits are of topics that are no more.
+    Prune(Vec<GroupCommit>),
     /// The group is to be forgotten.
     Delete,
     /// The same, if nobody was in it for as long as it is kept.
@@ -119,6 +121,10 @@ impl Group {
                 commits.into_iter().for_each(|commit| self.commits.set(commit));
                 Ok(())
             }
+            Event::Prune(dead) => {
+                self.commits.retain(|commit| !dead.contains(commit));
+                Ok(())
+            }
             Event::Delete => self.delete(),
             Event::Forget if self.expires().is_some_and(|at| at <= now.wall) => self.delete(),
             Event::Forget => Ok(()),
@@ -145,9 +151,9 @@ impl Group {
             self.causes.push(Cause::Expired(id));
         }
         for (id, member) in &mut self.members {
-            if member.each().any(|(.., held)| held.until.is_some_and(|until| until <= now.at)) {
+            if member.each().any(|(.., held)| held.until().is_some_and(|until| until <= now.at)) {
                 Arc::make_mut(member)
-                    .retain(|_, _, _, held| held.until.is_none_or(|until| until > now.at));
+                    .retain(|_, _, _, held| held.until().is_none_or(|until| until > now.at));
                 self.causes.push(Cause::GraceOver(id.clone()));
             }
         }
@@ -167,7 +173,7 @@ impl Group {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let held = self.members.values().flat_map(|member| member.each());
-        let graces = held.filter_map(|(.., held)| held.until);
+        let graces = held.filter_map(|(.., held)| held.until());
         self.deadlines.values().copied().chain(graces).min()
     }
 
@@ -210,7 +216,8 @@ impl Group {
     /// What it is doing.
     #[must_use]
     pub fn state(&self) -> GroupState {
-        let revoking = || self.members.values().any(|m| m.each().any(|(.., h)| h.until.is_some()));
+        let revoking =
+            || self.members.values().any(|m| m.each().any(|(.., h)| h.leaving.is_some()));
         match () {
             () if self.members.is_empty() => GroupState::Empty,
             () if revoking() => GroupState::Rebalancing,
@@ -250,6 +257,11 @@ impl Group {
         }
     }
 
+    /// The generation after all that were.
+    pub(super) fn next_generation(&self) -> Generation {
+        self.generation.max(self.floor).next()
+    }
+
     fn join(&mut self, joining: Joining, now: Now) -> Result<(), GroupError> {
         let Joining { member: id, principal, topics, session_timeout, from, session } = joining;
         let known = self.members.get(&id);
@@ -267,10 +279,11 @@ impl Group {
             Some(_) => {}
         }
         let holds = known.map(|known| known.holds.clone()).unwrap_or_default();
+        let joined = known.map_or_else(|| self.next_generation(), |known| known.joined);
         if self.expired.iter().any(|(gone, _)| *gone == id) {
             Arc::make_mut(&mut self.expired).retain(|(gone, _)| *gone != id);
         }
-        let member = Member { principal, topics, session_timeout, from, session, holds };
+        let member = Member { principal, topics, session_timeout, from, joined, session, holds };
         self.deadlines.insert(id.clone(), now.at + session_timeout);
         self.members.insert(id, Arc::new(member));
         (self.exists, self.emptied) = (true, None);
@@ -296,9 +309,9 @@ impl Group {
             what.get(topic).is_some_and(|partitions| partitions.contains(&partition))
         };
         let Some(member) = self.members.get_mut(&caller.member) else { return Ok(()) };
-        if member.each().any(|(topic, p, held)| held.until.is_some() && named(topic, p)) {
+        if member.each().any(|(topic, p, held)| held.leaving.is_some() && named(topic, p)) {
             Arc::make_mut(member)
-                .retain(|topic, _, p, held| held.until.is_none() || !named(topic, p));
+                .retain(|topic, _, p, held| held.leaving.is_none() || !named(topic, p));
             self.causes.push(Cause::Released(caller.member.clone()));
         }
         Ok(())

@@ -15,7 +15,7 @@
 
 use super::{
     GroupConfig,
-    member::{Held, Holding, Member},
+    member::{Held, Holding, Leaving, Member},
     state::{Group, Now},
 };
 use crate::{
@@ -58,6 +58,7 @@ struct StoredMember {
     topics: BTreeSet<TopicName>,
     session_timeout_ms: u64,
     from: StartPolicy,
+    joined: Generation,
     holds: BTreeMap<TopicName, StoredHolding>,
 }
 
@@ -74,6 +75,8 @@ struct Run {
     count: u32,
     since: Generation,
     revoking: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    to: Option<MemberId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -145,7 +148,9 @@ fn member_changes(
 }
 
 fn commit_changes(old: &Group, new: &Group, all: &mut Vec<Change>) {
-    let place = |commit: &GroupCommit| (commit.topic.clone(), commit.partition);
+    fn place(commit: &GroupCommit) -> (&TopicName, PartitionId) {
+        (&commit.topic, commit.partition)
+    }
     let mut before = old.commits.iter().peekable();
     let change = |commit: &GroupCommit, value| {
         let topic = commit.topic.as_str().as_bytes();
@@ -178,6 +183,7 @@ fn pieces(member: Option<&Arc<Member>>) -> Vec<Bytes> {
         topics: member.topics.clone(),
         session_timeout_ms: u64::try_from(member.session_timeout.as_millis()).unwrap_or(u64::MAX),
         from: member.from,
+        joined: member.joined,
         holds: holds.collect(),
     });
     whole.chunks(PIECE_BYTES).map(|piece| whole.slice_ref(piece)).collect()
@@ -186,15 +192,16 @@ fn pieces(member: Option<&Arc<Member>>) -> Vec<Bytes> {
 fn runs(holding: &Holding) -> StoredHolding {
     let mut runs: Vec<Run> = vec![];
     for (&partition, held) in &holding.partitions {
-        let (since, revoking) = (held.since, held.until.is_some());
+        let (since, revoking) = (held.since, held.leaving.is_some());
+        let to = held.leaving.as_ref().and_then(|leaving| leaving.to.clone());
         match runs.last_mut() {
             Some(run)
                 if run.first.0 + run.count == partition.0
-                    && (run.since, run.revoking) == (since, revoking) =>
+                    && (run.since, run.revoking, &run.to) == (since, revoking, &to) =>
             {
                 run.count += 1;
             }
-            _ => runs.push(Run { first: partition, count: 1, since, revoking }),
+            _ => runs.push(Run { first: partition, count: 1, since, revoking, to }),
         }
     }
     StoredHolding { incarnation: holding.incarnation, runs }
@@ -261,10 +268,10 @@ pub fn load(
 fn member(stored: StoredMember, grace_ends: tokio::time::Instant) -> Member {
     let holding = |stored: StoredHolding| {
         let each = stored.runs.into_iter().flat_map(|run| {
-            let until = run.revoking.then_some(grace_ends);
-            let held = Held { since: run.since, until };
+            let leaving = Leaving { until: grace_ends, to: run.to };
+            let held = Held { since: run.since, leaving: run.revoking.then_some(leaving) };
             (run.first.0..run.first.0.saturating_add(run.count))
-                .map(move |p| (PartitionId(p), held))
+                .map(move |p| (PartitionId(p), held.clone()))
         });
         Holding { incarnation: stored.incarnation, partitions: each.collect() }
     };
@@ -273,6 +280,7 @@ fn member(stored: StoredMember, grace_ends: tokio::time::Instant) -> Member {
         topics: stored.topics,
         session_timeout: Duration::from_millis(stored.session_timeout_ms),
         from: stored.from,
+        joined: stored.joined,
         session: 0,
         holds: stored.holds.into_iter().map(|(topic, held)| (topic, holding(held))).collect(),
     }

@@ -10,7 +10,7 @@
 use super::{
     handover::{Rebalance, Shapes},
     hub::Hub,
-    slot::{Message, Slot},
+    slot::{Message, Reply, Slot},
     state::{Event, Group, Now},
     store::{self, Change},
 };
@@ -47,7 +47,7 @@ pub struct Owner {
     unsure: BTreeSet<StateKey>,
 }
 
-type Replies = Vec<(oneshot::Sender<Result<(), GroupError>>, Result<(), GroupError>)>;
+type Replies = Vec<(oneshot::Sender<Reply>, Result<(), GroupError>)>;
 
 /// Lets go of a group whose owner ends, however that comes.
 struct Ended<'a>(&'a Slot);
@@ -142,7 +142,7 @@ impl Owner {
         }
         for (reply, result) in replies {
             // Whoever asked may have gone.
-            let _ = reply.send(result);
+            let _ = reply.send(Reply::Done(result));
         }
     }
 
@@ -165,7 +165,7 @@ impl Owner {
         }
         self.look = now.at + LOOK;
         let is = self.hub.shapes(group);
-        self.shapes.as_ref() != Some(&is)
+        is.is_some() && self.shapes != is
     }
 
     /// Applies what changes who holds what, and settles.
@@ -175,8 +175,8 @@ impl Owner {
         let members = u32::try_from(next.members.len()).unwrap_or(u32::MAX);
         self.paced = now.at + PACE + PACE_EACH * members;
         let shapes = self.hub.shapes(next);
-        let rebalance = next.settle(&shapes, now);
-        self.shapes = Some(shapes);
+        let rebalance = shapes.as_ref().and_then(|shapes| next.settle(shapes, now));
+        self.shapes = shapes;
         rebalance
     }
 
@@ -248,9 +248,8 @@ impl Owner {
 
 /// Whether no member has come by another connection.
 fn same_sessions(before: &Group, after: &Group) -> bool {
-    let sessions =
-        |group: &Group| group.members.values().map(|member| member.session).collect::<Vec<_>>();
-    before.members.len() == after.members.len() && sessions(before) == sessions(after)
+    let sessions = |group: &Group| group.members.values().map(|m| m.session).collect::<Vec<_>>();
+    sessions(before) == sessions(after)
 }
 
 fn apply(messages: Vec<Message>, group: &mut Group, now: Now, replies: &mut Replies) {

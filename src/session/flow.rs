@@ -31,12 +31,12 @@ impl Session {
     /// something was put out; otherwise the task is woken when there is more.
     pub fn poll_send(&mut self, cx: &mut Context<'_>, out: &mut impl Outbox) -> Poll<()> {
         self.woken.register(cx.waker());
-        self.poll_members(cx);
         let mut sent = 0;
         loop {
             let before = sent;
             // A subscription's answer comes before its records.
             sent += self.finish_requests(cx);
+            self.poll_members(cx);
             if !out.is_full() {
                 self.tell_members();
             }
@@ -66,8 +66,8 @@ impl Session {
 
     /// Goes on with requests while nothing can be put out; their answers wait.
     pub fn poll_requests(&mut self, cx: &mut Context<'_>) {
-        self.poll_members(cx);
         self.finish_requests(cx);
+        self.poll_members(cx);
     }
 
     fn put_answers(&mut self, out: &mut impl Outbox) -> usize {

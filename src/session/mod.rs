@@ -6,6 +6,7 @@
 //!            take ─► parse ─┬─ answers ───────────────────────────┐
 //!                           ├─ requests (open, publish) ─ done ───┤
 //!                           └─ credit                             ├─► poll_send ─► Outbox
+//!   memberships: watched ─► what is held now ─────────────────────┤
 //!   subscriptions: wait for the tail ─► in turn ─► read ─► frames ┘
 //!            tick ─► heartbeat, positions
 //! ```
@@ -21,6 +22,7 @@ mod deliver;
 mod flow;
 mod holding;
 mod member;
+mod members;
 mod metrics;
 mod outbox;
 mod pace;
@@ -46,7 +48,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
-use member::Members;
+use members::Members;
 use metrics::SessionMetrics;
 use requests::{PARSE_ASIDE_BYTES, Request};
 use room::Room;

@@ -126,8 +126,8 @@ class Group extends Emitter {
   _fail(error, op) {
     this._live = false;
     this.#link = undefined;
-    if (op === "unsubscribed" && !this.#stopped && /^member_(expired|unknown)$/.test(error.code)) {
-      // The machine slept, or the gateway was away for longer than a session.
+    if (op === "unsubscribed" && !this.#stopped && (error.retryable || /^member_(expired|unknown)$/.test(error.code))) {
+      // The machine slept, or the gateway or its store was away for longer than a session.
       this.#lose();
       this._emit("expired", { error });
       this.#timer = setTimeout(() => this.#join(), AGAIN_MS);

@@ -21,6 +21,8 @@ use tokio::time::Instant;
 const RENEWALS: u32 = 3;
 /// How often places are looked for anew when what is held changes meanwhile.
 const PLACE_TRIES: usize = 4;
+/// How long such a change is waited for.
+const PLACE_WAIT: Duration = Duration::from_secs(1);
 
 /// A member of a group. Dropping it does not leave the group: the member's
 /// session runs on until its time-out. A clone is the same member, to make
@@ -123,7 +125,7 @@ impl Membership {
         known: &Cursor,
     ) -> Result<GroupPlaces, BrokerError> {
         let (group, from) = (&self.member.group, self.lease.from);
-        let mut generation = self.lease.generation;
+        let (mut generation, mut version) = (self.lease.generation, self.lease.version);
         for _ in 0..PLACE_TRIES {
             let found = self.broker.find_places(group, &of, known, from).await?;
             if found.chosen.is_empty() {
@@ -132,17 +134,32 @@ impl Membership {
             let by = Committer::Member(self.member.clone(), generation);
             match self.broker.coordinator.commit(group, by, found.chosen).await {
                 Ok(()) => return Ok(found.places),
-                // Something of it is another's by now: what is left of it?
+                // Something of it is another's by now, or the topic is another,
+                // which the group is about to notice. What is left of it then?
                 Err(GroupError::Fenced(_)) => {
-                    let lease = self.broker.coordinator.renew(&self.member).await?;
+                    let lease = self.newer_lease(version).await?;
                     of = both(&of, &lease.assignment);
-                    generation = lease.generation;
+                    (generation, version) = (lease.generation, lease.version);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
         let what = "the group is being shared out anew".to_owned();
         Err(EngineError::Unavailable(what).into())
+    }
+
+    /// The lease once it is another than `seen`, or as it is after a while.
+    async fn newer_lease(&self, seen: u64) -> Result<Lease, BrokerError> {
+        let coordinator = &self.broker.coordinator;
+        let lease = coordinator.renew(&self.member).await?;
+        if lease.version != seen {
+            return Ok(lease);
+        }
+        let changed = coordinator.changed(&self.member, seen);
+        match tokio::time::timeout(PLACE_WAIT, changed).await {
+            Ok(changed) => Ok(changed?),
+            Err(_) => Ok(lease),
+        }
     }
 
     /// Commits for the member, under a generation that it was told; answers

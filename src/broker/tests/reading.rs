@@ -206,3 +206,37 @@ async fn deleting_the_topic_wakes_and_ends_its_readers() {
     let error = reader.next(budget(1)).await.unwrap_err();
     assert_eq!(error, EngineError::TopicUnknown(name("t")).into());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_lets_go_of_some_partitions_and_takes_over_others_where_they_are() {
+    let broker = broker();
+    topic(&broker, "t", 3).await;
+    topic(&broker, "u", 1).await;
+    let mut reader = Reader::of_nothing(&broker);
+    assert_eq!(drain(&mut reader, 100).await, [""; 0]);
+    assert!(soon(reader.wait()).await.is_none());
+    reader.absorb(open(&broker, &["t"], StartAt::Earliest).await);
+    publish(&broker, "t", &[at(0, "a"), at(1, "b"), at(2, "c")]).await;
+    let mut lines = drain(&mut reader, 100).await;
+    lines.sort();
+    assert_eq!(lines, ["t/0: a", "t/1: b", "t/2: c"]);
+    // At the tail of all, it waits for those that it still has.
+    assert!(soon(reader.wait()).await.is_none());
+    reader.retain(|_, partition| partition != PartitionId(1));
+    publish(&broker, "t", &[at(1, "d")]).await;
+    assert!(soon(reader.wait()).await.is_none());
+    publish(&broker, "u", &[text("e")]).await;
+    reader.absorb(open(&broker, &["u"], StartAt::Earliest).await);
+    assert!(reader.reads(&name("u"), PartitionId(0)) && !reader.reads(&name("t"), PartitionId(1)));
+    assert!(soon(reader.wait()).await.is_some());
+    publish(&broker, "t", &[at(0, "f"), at(1, "g")]).await;
+    let mut lines = drain(&mut reader, 100).await;
+    lines.sort();
+    assert_eq!(lines, ["t/0: f", "u/0: e"]);
+    let cursor = reader.cursor();
+    let held: Vec<_> = cursor.topics[&name("t")].partitions.keys().map(|p| p.0).collect();
+    assert_eq!(held, [0, 2]);
+    reader.retain(|_, _| false);
+    assert_eq!(drain(&mut reader, 100).await, [""; 0]);
+    assert!(reader.cursor().topics.is_empty());
+}

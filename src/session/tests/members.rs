@@ -1,5 +1,5 @@
 //! Members of groups: what they hold, are sent, commit and let go of. Time
-//! passes only where a test says so, for all clients alike.
+//! passes for all clients alike, and but for moments only where a test says so.
 
 mod asking;
 mod lasting;
@@ -21,12 +21,16 @@ async fn groups(partitions: u32) -> Arc<Host> {
     host
 }
 
-/// Everyone works until nothing is to be done at this moment.
+/// Longer than a group's pace, shorter than all else.
+const MOMENT: Duration = Duration::from_millis(15);
+
+/// Everyone works for some moments: a group has its own pace.
 async fn settle(clients: &mut [&mut Client]) {
     for _ in 0..4 {
         for client in &mut *clients {
             client.settle().await;
         }
+        tokio::time::advance(MOMENT).await;
     }
 }
 

@@ -158,8 +158,6 @@ fn what_a_member_cannot_ask_for_is_told() {
     };
     let release =
         |parts: &str| format!(r#"{{"op":"release","id":9,"sub":7,"partitions":{parts}}}"#);
-    let many =
-        |count: usize, one: fn(usize) -> String| (0..count).map(one).collect::<Vec<_>>().join(",");
     let many_topics = (0..101).map(|n| format!("\"t{n}\"")).collect::<Vec<_>>().join(",");
     let long = "m".repeat(250);
     for (frame, code) in [

@@ -181,17 +181,21 @@ test("after a pause in which others may have had it, the commits alone count", a
   assert.deepEqual(worked.map(([, offset]) => offset), [0, 1, 2, 3, 4, 0, 1]);
 });
 
-test("one that expired joins again", async () => {
-  await member();
-  Scripted.last.says(assigned(1, 0), { op: "unsubscribed", sub: 1, problem: problem("member_expired") });
-  await settle();
-  mock.timers.tick(1_000);
-  assert.equal(joins().length, 2);
-  ok("join", { member_id: "m-1", generation: 3 });
-  Scripted.last.says(assigned(3, 0), records(0, 7, 7));
-  await settle();
-  assert.deepEqual(worked, [[0, 7]]);
-  assert.ok(told.some(([event]) => event === "expired"));
+test("one that is ended for a time alone joins again", async () => {
+  for (const [code, more] of [["member_expired", {}], ["member_unknown", {}], ["unavailable", { retryable: true }]]) {
+    [worked, told] = [[], []];
+    await member();
+    Scripted.last.says(assigned(1, 0), { op: "unsubscribed", sub: 1, problem: problem(code, more) });
+    await settle();
+    mock.timers.tick(1_000);
+    assert.equal(joins().length, 2);
+    ok("join", { member_id: "m-1", generation: 3 });
+    Scripted.last.says(assigned(3, 0), records(0, 7, 7));
+    await settle();
+    assert.deepEqual(worked, [[0, 7]], code);
+    assert.ok(told.some(([event]) => event === "expired"));
+    client.close();
+  }
 });
 
 test("a commit that is refused is made by parts, and what is another's is given up", async () => {

@@ -33,7 +33,7 @@ async fn nothing_of_a_partition_comes_after_it_is_being_revoked_and_the_next_goe
     settle(&mut [&mut one, &mut two]).await;
     let came = one.came();
     let revoking = came.iter().find(|frame| frame["op"] == "revoking").expect("a hand-over");
-    assert_eq!(revoking["grace_ms"], 30_000);
+    assert!((29_000..=30_000).contains(&revoking["grace_ms"].as_u64().unwrap()), "{revoking}");
     let goes = revoking["partitions"]["t"][0].as_u64().unwrap() as u32;
     let stays = 1 - goes;
     assert_eq!(told(&came), [format!("revoking [{goes}]"), format!("assigned [{stays}]")]);
