@@ -28,7 +28,8 @@ pub(super) async fn run(args: &SubscribeArgs, group: &GroupName) -> Result<(), C
         result
     };
     let result = interruptible(work).await;
-    let left = reader.leave().await.map_err(CliError::from);
+    // Who presses Ctrl-C again does not wait for it.
+    let left = interruptible(async { reader.leave().await.map_err(CliError::from) }).await;
     result.and(left)
 }
 
