@@ -6,6 +6,7 @@ mod bench;
 pub mod check;
 mod demo;
 mod exit;
+mod group;
 mod health;
 mod logging;
 mod output;
@@ -31,6 +32,8 @@ Examples:
   tidegate publish orders --file orders.ndjson --key-field customer.id
   tidegate read orders --from earliest --follow
   tidegate subscribe orders --key customer-7
+  tidegate subscribe orders --group billing            a share of the work, committed as it is shown
+  tidegate group lag billing
 ";
 
 /// How long background work may take to end once a command is done.
@@ -52,12 +55,14 @@ enum Command {
     Demo(Box<demo::DemoArgs>),
     /// Create, list, describe, alter, trim and delete topics.
     Topic(topic::TopicArgs),
+    /// List, describe, move and delete consumer groups; tell how far behind they are.
+    Group(group::GroupArgs),
     /// Publish records: from arguments, NDJSON, or a file as it is.
     Publish(publish::PublishArgs),
     /// Read records: from anywhere, to the newest or on as they come.
     Read(read::ReadArgs),
     /// Subscribe over WebSocket, through lost connections.
-    Subscribe(subscribe::SubscribeArgs),
+    Subscribe(Box<subscribe::SubscribeArgs>),
     /// Verify a data directory that no gateway is using.
     Check(check::CheckArgs),
     /// Measure speed and memory against the least that the machine allows.
@@ -109,9 +114,10 @@ async fn run(command: Command) -> Result<(), CliError> {
         Command::Serve(args) => serve::run(*args).await,
         Command::Demo(args) => demo::run(*args).await,
         Command::Topic(args) => interruptible(topic::run(args)).await,
+        Command::Group(args) => interruptible(group::run(args)).await,
         Command::Publish(args) => interruptible(publish::run(args)).await,
         Command::Read(args) => read::run(args).await,
-        Command::Subscribe(args) => subscribe::run(args).await,
+        Command::Subscribe(args) => subscribe::run(*args).await,
         Command::Check(args) => interruptible(check::run(args)).await,
         Command::Bench(args) => {
             interruptible(async { bench::run(args).await.map_err(CliError::from) }).await
@@ -149,12 +155,18 @@ mod tests {
     }
 
     #[test]
-    fn every_command_has_help_and_the_top_names_examples() {
+    fn every_command_has_help_and_its_examples_are_understood() {
         for command in Cli::command().get_subcommands() {
             assert!(command.get_about().is_some(), "{}", command.get_name());
         }
-        for line in EXAMPLES.lines().skip(1).filter(|line| !line.contains('\'')) {
-            let words = line.split("   ").next().unwrap_or(line).split_whitespace();
+        let helps = Cli::command();
+        let helps = helps.get_subcommands().filter_map(|command| command.get_after_help());
+        let helps = helps.map(ToString::to_string).chain([EXAMPLES.to_owned()]).collect::<Vec<_>>();
+        let lines = helps.iter().flat_map(|help| help.lines());
+        let whole =
+            |line: &&str| line.starts_with("  tidegate ") && !line.contains(['\'', '…', '|', '<']);
+        for line in lines.filter(whole) {
+            let words = line.trim_start().split("   ").next().unwrap_or(line).split_whitespace();
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
         }
     }

@@ -17,6 +17,15 @@ pub fn json(value: &impl Serialize) -> Result<(), CliError> {
     line(&text)
 }
 
+/// Writes an answer: as JSON for programs, or as `for_people` does.
+pub fn told(
+    json: bool,
+    answer: &impl Serialize,
+    for_people: impl FnOnce() -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    if json { self::json(answer) } else { for_people() }
+}
+
 /// Writes rows under a head, columns aligned. Columns of numbers stand right.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> Result<(), CliError> {
     line(aligned(head, rows).trim_end())

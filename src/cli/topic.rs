@@ -181,15 +181,15 @@ pub async fn run(args: TopicArgs) -> Result<(), CliError> {
             let body = settings.body(partitions, keyed);
             let (created, made) = client.put_topic(&topic, &body).await?;
             let said = if created { "created" } else { "was there already, with these settings" };
-            told(args.json, &made, || output::line(&format!("{topic} {said}")))
+            output::told(args.json, &made, || output::line(&format!("{topic} {said}")))
         }
         Action::List { prefix } => {
             let topics = client.topics(&prefix).await?;
-            told(args.json, &topics, || list(&topics))
+            output::told(args.json, &topics, || list(&topics))
         }
         Action::Describe { topic } => {
             let found = client.topic(&topic).await?;
-            told(args.json, &found, || describe(&found))
+            output::told(args.json, &found, || describe(&found))
         }
         Action::Alter { topic, settings } => {
             let patch = settings.patch();
@@ -198,7 +198,7 @@ pub async fn run(args: TopicArgs) -> Result<(), CliError> {
                 return Err(CliError::Usage(asked));
             }
             let altered = client.alter_topic(&topic, &patch).await?;
-            told(args.json, &altered, || output::line(&summary(&altered)))
+            output::told(args.json, &altered, || output::line(&summary(&altered)))
         }
         Action::Trim { topic, partition, before_offset, before_time, yes } => {
             let before = match before_offset {
@@ -212,7 +212,7 @@ pub async fn run(args: TopicArgs) -> Result<(), CliError> {
             let kept: u64 = found.partition_list.iter().map(|p| p.records).sum();
             output::confirm(&format!("Delete topic {topic} with its {kept} records?"), yes)?;
             client.delete_topic(&topic).await?;
-            told(args.json, &found, || output::line(&format!("{topic} deleted")))
+            output::told(args.json, &found, || output::line(&format!("{topic} deleted")))
         }
     }
 }
@@ -237,20 +237,12 @@ async fn trim(
         .iter()
         .map(|trimmed| vec![trimmed.partition.to_string(), trimmed.start.to_string()])
         .collect();
-    told(json, &answer, || output::table(&["PARTITION", "START"], &rows))
+    output::told(json, &answer, || output::table(&["PARTITION", "START"], &rows))
 }
 
 /// A time as the interface takes it: a number if it is one.
 fn time_text(text: String) -> TimeText {
     text.parse().map_or(TimeText::Text(text), TimeText::Millis)
-}
-
-fn told(
-    json: bool,
-    answer: &impl serde::Serialize,
-    for_people: impl FnOnce() -> Result<(), CliError>,
-) -> Result<(), CliError> {
-    if json { output::json(answer) } else { for_people() }
 }
 
 fn list(topics: &[TopicSummary]) -> Result<(), CliError> {

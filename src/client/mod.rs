@@ -3,9 +3,12 @@
 //! how a gateway works inside.
 
 mod error;
+mod groups;
 mod lines;
+mod link;
 mod live;
 pub mod load;
+mod member;
 mod read;
 mod relay;
 #[cfg(test)]
@@ -14,6 +17,7 @@ mod tests;
 pub use error::{ClientError, Refusal};
 pub use lines::Lines;
 pub use live::{LiveItem, LiveReader, SubscribeRequest};
+pub use member::{JoinRequest, MemberItem, MemberReader};
 pub use read::{ReadRequest, RecordStream, StreamItem};
 pub use relay::Relay;
 

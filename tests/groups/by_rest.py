@@ -16,6 +16,7 @@ class RestMember(Member):
             self.call("leave", "DELETE", f"/members/{self.id}")
 
     def join(self):
+        t0 = time.monotonic()
         code, answer = self.call("join", "POST", "/members", self.join_body(), session=self.session)
         if code != "ok":
             time.sleep(0.1)
@@ -23,7 +24,7 @@ class RestMember(Member):
         self.cursor = None
         # What was told before is void: it begins from the commits.
         self.forget()
-        self.hear(answer, time.monotonic())
+        self.hear(answer, t0)
         return True
 
     def hear(self, answer, floor):
@@ -39,11 +40,14 @@ class RestMember(Member):
             if self.moving:
                 self.moving = False
                 self.call("leave", "DELETE", f"/members/{self.id}")
+                self.stay_away()
                 return self.forget()
             if self.cut:
                 # It is silent for a while, with what it has done.
                 self.cut = False
                 time.sleep(self.rng.choice([0.3, self.session * 0.5, self.session + 3]))
+            if late := self.late_commit():
+                self.commit_call(late[1], late[0])
             code = self.rng.choice([self.poll, self.poll, self.poll, self.commit])()
             if code in GONE:
                 self.every_call()

@@ -13,6 +13,7 @@ OVER = (ConnectionClosed, InvalidHandshake, OSError, EOFError, TimeoutError)
 
 class SocketMember(Member):
     count = 0
+    left = False
 
     def run(self):
         first = self.life
@@ -50,7 +51,10 @@ class SocketMember(Member):
             self.note("call", call=call, t0=t0, answer="none", **more)
         self.pending = {}
         self.note("cut", session=self.session)
-        if self.cut:
+        if self.left:
+            self.left = False
+            self.stay_away()
+        elif self.cut:
             self.cut = False
             time.sleep(self.rng.choice([0.1, self.session * 0.5, self.session + 3]))
             # A worker that comes back may try to go on by other means.
@@ -65,8 +69,10 @@ class SocketMember(Member):
             # As a network does it: without a word.
             self.ws.socket.shutdown(socket.SHUT_RDWR)
             return False
-        if self.moving:
-            self.moving = False
+        if late := self.late_commit():
+            self.commit(late[1], late[0])
+        if self.moving and self.generation and "join" not in [call for call, *_ in self.pending.values()]:
+            self.moving, self.left = False, True
             self.ask("leave", "unsubscribe")
             deadline = time.monotonic() + 2
             while self.pending and time.monotonic() < deadline:
@@ -122,11 +128,12 @@ class SocketMember(Member):
             if call == "leave" or code != "ok":
                 raise EOFError(code)
 
-    def commit(self, commits):
+    def commit(self, commits, generation=None):
         body = self.commit_body(commits)
-        note = {"g": self.generation, "commits": commits}
+        generation = self.generation if generation is None else generation
+        note = {"g": generation, "commits": commits}
         self.note("sent", **note)
-        self.ask("commit", "commit", note, generation=self.generation, commits=body["commits"])
+        self.ask("commit", "commit", note, generation=generation, commits=body["commits"])
 
     def lose(self, op, partitions, generation):
         """Partitions are being revoked, or are gone."""

@@ -39,6 +39,9 @@ REFUSALS = NO_MEMBER | {
 }
 
 
+UNSURE = {"none", "unavailable", "outcome_unknown"}
+
+
 @dataclass
 class Violation:
     """One breach: its kind, what it is, and where to look."""
@@ -149,42 +152,45 @@ def misstep(places, partition, before, offset, t):
     return "skipped", f"{wanted} was to come"
 
 
-class Committed:
-    """How far a group had certainly committed at a time, partition by partition."""
+class Highest:
+    """The highest of some numbers that came in the order of time."""
 
-    def __init__(self, history):
-        steps = defaultdict(list)
-        for event in of(history, "call"):
-            if event["call"] == "commit" and event["answer"] == "ok":
-                for partition, at in {**event["commits"], **event.get("stands", {})}.items():
-                    steps[partition].append((event["t"], at))
-        self.times, self.upto = {}, {}
-        for partition, list_ in steps.items():
-            list_.sort()
-            highest, self.times[partition], self.upto[partition] = 0, [], []
-            for t, at in list_:
-                highest = max(highest, at)
-                self.times[partition].append(t)
-                self.upto[partition].append(highest)
+    def __init__(self):
+        self.times, self.upto = [], []
 
-    def before(self, partition, t):
-        """The next offset that was committed, and answered, before `t`."""
-        index = bisect.bisect_left(self.times.get(partition, []), t)
-        return self.upto[partition][index - 1] if index else 0
+    def add(self, t, number):
+        self.times.append(t)
+        self.upto.append(max(number, self.upto[-1] if self.upto else 0))
+
+    def before(self, t):
+        """That of those before `t`; 0 where there is none."""
+        index = bisect.bisect_left(self.times, t)
+        return self.upto[index - 1] if index else 0
+
+
+def committed_by(history):
+    """How far the group had certainly committed at a time: what was answered, partition by partition."""
+    committed = defaultdict(Highest)
+    for event in of(history, "call", "seen"):
+        if event["e"] == "seen" or (event["call"], event["answer"]) == ("commit", "ok"):
+            said = event.get("stands", {})
+            for partition, at in event["commits"].items():
+                committed[partition].add(event["t"], max(at, said.get(partition, 0)))
+    return committed
 
 
 def repeats(history):
     """Nothing is given out that had been committed before it was asked for."""
-    committed, seen = Committed(history), {}
+    committed, seen = committed_by(history), {}
     for event in of(history, "told", "read"):
         if event["e"] == "told":
             for partition, at in event.get("begins", {}).items():
-                upto = committed.before(partition, event["floor"])
+                upto = committed[partition].before(event["floor"])
                 if at < upto:
                     text = f"{event['life']} is to begin at {at} of {partition}, committed up to {upto}"
                     yield Violation("repeated", text, partition, at, event["t"])
             continue
-        partition, upto = event["p"], committed.before(event["p"], event["floor"])
+        partition, upto = event["p"], committed[event["p"]].before(event["floor"])
         for offset, name in event["records"]:
             if offset < upto:
                 earlier = seen.get((partition, offset), "nobody")
@@ -235,8 +241,8 @@ class Given:
 
 
 def fences(history):
-    """No commit is taken under a lease that is older than another's of the same partition."""
-    first, given = {}, defaultdict(Given)
+    """No commit is taken of what is another's, or under a lease from before the partition was lost."""
+    first, given, lost = {}, defaultdict(Given), losses(history)
     for event in of(history, "told"):
         first.setdefault((event["m"], event["g"]), event["t"])
         for partition in event["says"]:
@@ -246,34 +252,39 @@ def fences(history):
             continue
         age = event["g"] if history.ordered_generations else first.get((event["m"], event["g"]), float("inf"))
         for partition, at in event["commits"].items():
-            if other := given[partition].to_another(event["m"], event["t0"], age):
+            if (newest := lost[event["m"], partition].before(event["t0"])) > event["g"]:
+                text = (f"{event['life']} committed {at} of {partition} in generation {event['g']}, "
+                        f"and was told in {newest} that it had lost it")
+                yield Violation("unfenced", text, partition, at, event["t"])
+            elif other := given[partition].to_another(event["m"], event["t0"], age):
                 text = (f"{event['life']} committed {at} of {partition} in generation {event['g']}, "
                         f"after {other['life']} was told that it has it in {other['g']}")
                 yield Violation("unfenced", text, partition, at, event["t"])
 
 
+def losses(history):
+    """When each member was told that it had lost which partition, and in which generation."""
+    lost, had = defaultdict(Highest), defaultdict(set)
+    for event in of(history, "told"):
+        has = {*event["holds"], *event["revoking"]}
+        for partition in had[event["m"]] - has:
+            lost[event["m"], partition].add(event["t"], event["g"])
+        had[event["m"]] |= has
+    return lost
+
+
 def commits(history):
     """Where the group stands is never before where it was said to stand earlier."""
-    # Answers in the order in which they came; of each what must hold from then on.
-    stood, asked = defaultdict(lambda: ([], [])), []
+    stood = committed_by(history)
     for event in of(history, "call", "seen"):
-        if event["e"] == "call" and (event["call"] != "commit" or event["answer"] != "ok"):
+        if event["e"] == "call" and (event["call"], event["answer"]) != ("commit", "ok"):
             continue
-        said = event["stands"] if event["e"] == "call" else event["commits"]
-        asked += [(event, partition, at) for partition, at in said.items()]
-        for partition, at in {**event["commits"], **said}.items():
-            times, upto = stood[partition]
-            times.append(event["t"])
-            upto.append(max(at, upto[-1] if upto else 0))
-    for event, partition, at in asked:
-        times, upto = stood[partition]
-        index = bisect.bisect_left(times, event["t0"])
-        floor = upto[index - 1] if index else 0
-        own = event["commits"].get(partition, 0)
-        if at < max(floor, own):
-            who = event.get("life", "an observer")
-            text = f"{who} is told that the group stands at {at} of {partition}; it stood at {max(floor, own)}"
-            yield Violation("commit-back", text, partition, at, event["t"])
+        for partition, own in event["commits"].items():
+            at, floor = event.get("stands", event["commits"]).get(partition, 0), stood[partition].before(event["t0"])
+            if at < max(floor, own):
+                who = event.get("life", "an observer")
+                text = f"{who} is told that the group stands at {at} of {partition}; it stood at {max(floor, own)}"
+                yield Violation("commit-back", text, partition, at, event["t"])
 
 
 def sessions(history):
@@ -282,15 +293,18 @@ def sessions(history):
     for event in of(history, "call", "cut", "server"):
         if event["e"] == "server":
             # A gateway that comes back gives all a whole session.
-            alive = {m: max(until, event["t"] + session[m]) for m, until in alive.items()}
+            alive = {m: max(until, event["t"] + session.get(m, 0)) for m, until in alive.items()}
             continue
         member, answered = event["m"], event.get("answer") == "ok"
         if event["e"] == "cut":
             alive[member] = event["t"] + session.get(member, 0)
             continue
         if event["call"] == "join":
-            if answered:
+            # One without an answer may have been done.
+            if answered or event["answer"] in UNSURE:
                 gone.pop(member, None)
+                alive[member] = float("inf")
+            if answered:
                 session[member] = event["session"]
                 alive[member] = float("inf") if event.get("socket") else event["t0"] + event["session"]
             continue

@@ -121,6 +121,15 @@ class Good(unittest.TestCase):
         story.doubt.add("0.3")
         self.none(story)
 
+    def test_a_commit_that_crosses_with_the_loss(self):
+        story = Story().told("a", 1, [0]).read("a", 0, [0, 1, 2, 3])
+        asked = story.t + 0.01
+        self.none(story.told("a", 2, []).commit("a", 1, {0: 4}, t0=asked))
+
+    def test_a_join_without_an_answer_may_have_happened(self):
+        story = whole().call("a", "poll", "member_expired").join("a", answer="none").call("a", "heartbeat")
+        self.none(story)
+
     def test_a_member_that_expired_and_joined_again(self):
         story = Story().join("a").told("a", 1, [0]).read("a", 0, [0, 1, 2, 3]).wait(6)
         story.commit("a", 1, {0: 4}, "member_expired").call("a", "poll", "member_expired")
@@ -237,6 +246,11 @@ class Bad(unittest.TestCase):
     def test_a_commit_of_the_past_by_one_who_has_it_again(self):
         story = whole().told("b", 2, [0]).told("a", 3, [0]).commit("a", 1, {0: 4})
         self.only(story, "unfenced")
+
+    def test_a_commit_of_what_the_member_was_told_that_it_lost(self):
+        story = Story().told("a", 1, [0]).read("a", 0, [0, 1, 2, 3]).told("a", 2, [])
+        self.only(story.commit("a", 1, {0: 4}), "unfenced")
+        self.only(story, "unfenced", ordered=False)
 
     def test_a_commit_that_goes_back(self):
         self.only(whole().wait(1).seen(upto={0: 3}), "commit-back")

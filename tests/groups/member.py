@@ -35,8 +35,10 @@ class Member:
         self.client = None
         self.ending = self.cut = self.moving = False
         self.generation, self.holds, self.revoking = 0, set(), set()
+        # What it will try to commit when it is late for it: (when, generation, {partition: next}).
+        self.late = []
         # partition -> the next offset, of what it holds or is to release; and what of it is committed.
-        self.done, self.committed = {}, {}
+        self.done, self.committed, self.late = {}, {}, []
         signal.signal(signal.SIGTERM, lambda *_: setattr(self, "ending", True))
         signal.signal(signal.SIGUSR1, lambda *_: setattr(self, "cut", True))
         signal.signal(signal.SIGUSR2, lambda *_: setattr(self, "moving", True))
@@ -67,8 +69,10 @@ class Member:
 
     def told(self, generation, holds, revoking, floor, says=None, **more):
         """What it holds from now on."""
+        if generation > self.generation:
+            self.be_late({p: at for p, at in self.done.items() if p not in {*holds, *revoking}})
         self.generation = generation
-        gone = self.holds - set(holds)
+        gone = (self.holds | self.revoking) - set(holds)
         self.holds, self.revoking = set(holds), set(revoking)
         for partition in gone | set(more.get("begins", {})):
             if partition not in self.revoking:
@@ -76,6 +80,17 @@ class Member:
                 self.committed.pop(partition, None)
         says = sorted(self.holds | self.revoking) if says is None else sorted(says)
         self.note("told", floor=floor, g=generation, says=says, holds=sorted(holds), revoking=sorted(revoking), **more)
+
+    def be_late(self, lost):
+        """As one whose work goes on in another thread: it commits later what it has lost."""
+        if lost and self.rng.random() < 0.5:
+            self.late.append((time.monotonic() + self.rng.random() * 1.5, self.generation, lost))
+
+    def late_commit(self):
+        """What is to be committed too late now: (generation, commits), or None."""
+        if self.late and self.late[0][0] <= time.monotonic():
+            return self.late.pop(0)[1:]
+        return None
 
     def process(self, partition, records, floor):
         """Some work, which is done once it is written down; in two parts, so that it may end between."""
@@ -105,10 +120,11 @@ class Member:
         entries = [{"topic": self.topic, "partition": p, "offset": at} for p, at in commits.items()]
         return {"member_id": self.id, "generation": self.generation, "commits": entries}
 
-    def commit_call(self, commits):
+    def commit_call(self, commits, generation=None):
         body = self.commit_body(commits)
-        self.note("sent", g=self.generation, commits=commits)
-        code, answer = self.call("commit", "POST", "/commits", body, g=self.generation, commits=commits)
+        body["generation"] = generation = self.generation if generation is None else generation
+        self.note("sent", g=generation, commits=commits)
+        code, answer = self.call("commit", "POST", "/commits", body, g=generation, commits=commits)
         if code == "ok":
             for partition, at in commits.items():
                 self.committed[partition] = max(at, self.committed.get(partition, 0))
@@ -128,6 +144,12 @@ class Member:
         self.rng.shuffle(calls)
         for call in calls:
             call()
+
+    def stay_away(self):
+        """It has left, and comes back at its leisure."""
+        until = time.monotonic() + self.rng.random() * self.session
+        while not self.ending and time.monotonic() < until:
+            time.sleep(0.1)
 
     def forget(self):
         """It holds nothing any more."""

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod bad_input;
+mod client_member;
 mod cloudevents;
 mod connections;
 mod cors;

@@ -226,6 +226,15 @@ pub async fn ready(server: &Server, name: &str) -> Result<Duration, BenchError> 
     Err(BenchError::NotReady { name: name.to_owned(), after: READY_LIMIT })
 }
 
+/// A connection for single calls.
+///
+/// # Errors
+/// When it is refused.
+pub async fn connected(server: &Server) -> Result<Connection, BenchError> {
+    let opened = Connection::open(server.address(), Connection::LARGE).await;
+    opened.map_err(BenchError::load("connecting"))
+}
+
 async fn call(
     server: &Server,
     method: &str,

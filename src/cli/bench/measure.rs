@@ -12,7 +12,7 @@ use super::error::BenchError;
 use super::process::{Server, cpu_time_of};
 use super::report::{Series, median};
 use super::setup::Setup;
-use crate::client::load::{Sample, Stretch, drive};
+use crate::client::load::{Sample, Stretch, drive_with, in_turn};
 
 /// Which of the two is being measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,9 +105,22 @@ impl Load {
         requests: &[Bytes],
         connections: usize,
     ) -> Result<Self, BenchError> {
+        Self::measure_with(setup, server, in_turn(requests), connections).await
+    }
+
+    /// As [`Load::measure`], with requests that `make` makes of a connection's number, and of how many it has sent.
+    ///
+    /// # Errors
+    /// When a request fails.
+    pub async fn measure_with(
+        setup: &Setup,
+        server: &Server,
+        make: impl Fn(usize, usize) -> Bytes,
+        connections: usize,
+    ) -> Result<Self, BenchError> {
         let stretch = Stretch { connections, warm_up: setup.warm_up, measured: setup.stretch };
         let before = (Instant::now(), server.cpu_time(), generator_cpu_time());
-        let sample = drive(server.address(), requests, stretch)
+        let sample = drive_with(server.address(), make, stretch)
             .await
             .map_err(BenchError::load("a stretch of load"))?;
         let elapsed = before.0.elapsed();

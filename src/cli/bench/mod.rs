@@ -9,6 +9,7 @@ mod data;
 mod drive;
 mod error;
 mod fill;
+mod groups;
 mod live;
 mod measure;
 mod memory;
@@ -38,6 +39,7 @@ Examples:
   tidegate bench publish                   the two levels of durability, one record per request
   tidegate bench all --rounds 5            all that need neither much time nor much disk
   tidegate bench live                      everything about WebSockets
+  tidegate bench groups                    everything about consumer groups, three minutes
   tidegate bench --json replay             the same figures for a program
   tidegate bench restart --dir /var/tmp    stores 10 GiB there: choose a real disk
   tidegate bench publish --serve-arg=--engine=memory
@@ -99,6 +101,8 @@ enum What {
         #[arg(long, default_value_t = 8.0, value_parser = positive)]
         large_gib: f64,
     },
+    /// Consumer groups: assignment, joins, commits, polls, and what many groups cost a start.
+    Groups(groups::GroupsArgs),
     #[command(flatten)]
     Live(live::Live),
     /// Runs a floor server alone, until interrupted.
@@ -296,6 +300,7 @@ async fn measure_all(what: &What, options: &Options) -> Result<Report, BenchErro
         What::Restart { small_gib, large_gib } => {
             vec![restart::restart(&setup, *small_gib, *large_gib).await?]
         }
+        What::Groups(args) => groups::measure(&setup, args).await?,
         What::Live(live) => live::measure(&setup, live).await?,
         // Handled before a work directory is made.
         What::Floor(_) | What::Drive(_) => Vec::new(),

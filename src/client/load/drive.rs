@@ -32,14 +32,34 @@ pub async fn drive(
     requests: &[Bytes],
     stretch: Stretch,
 ) -> Result<Sample, LoadError> {
+    drive_with(address, in_turn(requests), stretch).await
+}
+
+/// Of `requests` the one whose turn it is: each connection takes them from another beginning.
+pub fn in_turn(requests: &[Bytes]) -> impl Fn(usize, usize) -> Bytes + '_ {
+    |connection, number| requests[(connection + number) % requests.len()].clone()
+}
+
+/// As [`drive`](fn@drive), with requests that `make` makes when they are sent: of the connection's number, and of how
+/// many it has sent before.
+///
+/// # Errors
+/// At the first request that is not answered with a success.
+pub async fn drive_with(
+    address: SocketAddr,
+    make: impl Fn(usize, usize) -> Bytes,
+    stretch: Stretch,
+) -> Result<Sample, LoadError> {
     let mut connections = connect(address, stretch.connections).await?;
     let begin = Instant::now() + stretch.warm_up;
     let end = begin + stretch.measured;
+    let make = &make;
     let loops = connections.iter_mut().enumerate().map(|(index, connection)| async move {
         let mut latencies = Vec::with_capacity(64 << 10);
-        for request in requests.iter().cycle().skip(index % requests.len()) {
+        for number in 0.. {
+            let request = make(index, number);
             let sent = Instant::now();
-            connection.hit(request).await?;
+            connection.hit(&request).await?;
             let answered = Instant::now();
             if answered >= end {
                 break;

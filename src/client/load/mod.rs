@@ -19,7 +19,8 @@ use bytes::Bytes;
 
 pub use connection::{Answer, Connection};
 pub use drive::{
-    Pace, Stretch, Timed, drive, drive_count, drive_count_with, flow, pace, pace_with,
+    Pace, Stretch, Timed, drive, drive_count, drive_count_with, drive_with, flow, in_turn, pace,
+    pace_with,
 };
 pub use frames::{Frame, FrameReader, Opcode};
 pub use lines::LineCounter;
