@@ -105,7 +105,7 @@ impl Case {
         let contender = |(at, wants)| {
             let holds: &Assignment = self.holds.get(at).unwrap_or(&nothing);
             let stakes = holds.iter().flat_map(|(topic, ids)| {
-                ids.iter().map(move |id| Stake { topic, partition: *id, moving: false })
+                ids.iter().map(move |id| Stake { topic, partition: *id, next: None })
             });
             Contender { wants, holds: stakes.collect() }
         };
