@@ -45,7 +45,7 @@ class RestMember(Member):
             if self.cut:
                 # It is silent for a while, with what it has done.
                 self.cut = False
-                time.sleep(self.rng.choice([0.3, self.session * 0.5, self.session + 3]))
+                time.sleep(self.rng.choice([0.3, self.session * 0.5, self.session + 5]))
             if late := self.late_commit():
                 self.commit_call(late[1], late[0])
             code = self.rng.choice([self.poll, self.poll, self.poll, self.commit])()

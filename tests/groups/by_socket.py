@@ -56,7 +56,7 @@ class SocketMember(Member):
             self.stay_away()
         elif self.cut:
             self.cut = False
-            time.sleep(self.rng.choice([0.1, self.session * 0.5, self.session + 3]))
+            time.sleep(self.rng.choice([0.1, self.session * 0.5, self.session + 5]))
             # A worker that comes back may try to go on by other means.
             self.every_call()
         else:

@@ -31,7 +31,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 # Of a poll that waits when its member stops, and of a gateway that is busy.
-SLACK = 2.5
+SLACK = 3.5
 
 NO_MEMBER = {"member_expired", "member_unknown", "group_unknown"}
 REFUSALS = NO_MEMBER | {

@@ -271,11 +271,11 @@ class Bad(unittest.TestCase):
         self.only(whole().call("a", "leave").call("a", "heartbeat"), "zombie")
 
     def test_a_member_that_was_silent_and_is_served(self):
-        self.only(whole().wait(6).commit("a", 1, {0: 4}), "overslept")
+        self.only(whole().wait(8).commit("a", 1, {0: 4}), "overslept")
 
     def test_a_connection_that_was_gone_and_whose_member_is_served(self):
         story = Story().join("a", socket=True).told("a", 1, [0]).read("a", 0, [0, 1, 2, 3])
-        self.only(story.by("cut", "a").wait(6).call("a", "heartbeat"), "overslept")
+        self.only(story.by("cut", "a").wait(8).call("a", "heartbeat"), "overslept")
 
     def test_a_loss_that_was_told(self):
         self.only(whole().by("lost", "a", p=0, what="retention"), "told-lost")

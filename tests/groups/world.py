@@ -225,7 +225,7 @@ class World:
             place.kill(now + self.rng.uniform(0.05, 2.5 * place.session))
         elif what in ("paused", "overslept"):
             place.signal(signal.SIGSTOP)
-            long = self.rng.uniform(1.5, 2.5) * place.session + 1
+            long = self.rng.uniform(2, 3) * place.session + 1
             place.resume_at = now + (self.rng.uniform(0.1, 1) if what == "paused" else long)
         else:
             place.signal(signal.SIGUSR1 if what == "cut" else signal.SIGUSR2)
