@@ -223,7 +223,7 @@ impl MemberReader {
             let due = self.work.due();
             return self.commit(due).await;
         }
-        let free = self.work.to_release();
+        let free = self.work.take_free();
         if !free.is_empty() {
             self.link.send(&json!({"op": "release", "sub": SUB, "partitions": free})).await?;
         }

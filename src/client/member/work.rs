@@ -219,7 +219,7 @@ impl Work {
 
     /// What is to be let go of, since all of it that was handed out is
     /// committed. Each is answered once.
-    pub fn to_release(&mut self) -> Partitions {
+    pub fn take_free(&mut self) -> Partitions {
         let mut free = Partitions::new();
         let progress = &self.progress;
         self.letting.retain(|part| {
@@ -318,13 +318,13 @@ mod tests {
         assert!(work.is_pressing());
         assert_eq!(records(&mut work), Vec::<String>::new());
         // In hand is still record 1/0.
-        assert_eq!(work.to_release(), all(&[]));
+        assert_eq!(work.take_free(), all(&[]));
         work.done();
         let due = work.due();
         assert_eq!(due, [(part(0), at(2)), (part(1), at(1))]);
         work.committed(&due);
-        assert_eq!(work.to_release(), all(&[1]));
-        assert_eq!(work.to_release(), all(&[]));
+        assert_eq!(work.take_free(), all(&[1]));
+        assert_eq!(work.take_free(), all(&[]));
         assert_eq!(work.generation(), 4);
     }
 
@@ -333,7 +333,7 @@ mod tests {
         let mut work = working();
         work.revoking(4, &all(&[0, 1]));
         assert_eq!(work.due(), []);
-        assert_eq!(work.to_release(), all(&[0, 1]));
+        assert_eq!(work.take_free(), all(&[0, 1]));
     }
 
     #[test]
