@@ -69,9 +69,11 @@ class SocketMember(Member):
             # As a network does it: without a word.
             self.ws.socket.shutdown(socket.SHUT_RDWR)
             return False
+        if any(call == "join" for call, *_ in self.pending.values()):
+            return True
         if late := self.late_commit():
             self.commit(late[1], late[0])
-        if self.moving and self.generation and "join" not in [call for call, *_ in self.pending.values()]:
+        if self.moving:
             self.moving, self.left = False, True
             self.ask("leave", "unsubscribe")
             deadline = time.monotonic() + 2

@@ -38,7 +38,7 @@ class Member:
         # What it will try to commit when it is late for it: (when, generation, {partition: next}).
         self.late = []
         # partition -> the next offset, of what it holds or is to release; and what of it is committed.
-        self.done, self.committed, self.late = {}, {}, []
+        self.done, self.committed = {}, {}
         signal.signal(signal.SIGTERM, lambda *_: setattr(self, "ending", True))
         signal.signal(signal.SIGUSR1, lambda *_: setattr(self, "cut", True))
         signal.signal(signal.SIGUSR2, lambda *_: setattr(self, "moving", True))
