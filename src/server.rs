@@ -164,3 +164,6 @@ async fn retain(engine: Arc<MemoryEngine>, stopping: ShutdownToken) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
