@@ -205,3 +205,6 @@ async fn retain(engine: Arc<MemoryEngine>, stopping: ShutdownToken) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

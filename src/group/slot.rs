@@ -3,7 +3,10 @@
 //! something to do, so ten thousand groups that only remember cost no task.
 
 use super::state::{Event, Group};
-use crate::{domain::MemberId, engine::GroupError};
+use crate::{
+    domain::MemberId,
+    engine::{GroupCommit, GroupError},
+};
 use parking_lot::Mutex;
 use std::{collections::HashMap, sync::Arc};
 use tokio::{
@@ -35,6 +38,18 @@ pub enum Sent {
     Start,
     /// The group is no more under this place: look it up again.
     Gone(Message),
+}
+
+/// What the commits of one put may be, bytes.
+const COMMIT_BYTES: usize = 64 << 10;
+
+/// About what an event has to store of commits, bytes.
+fn weight(event: &Event) -> usize {
+    let one = |commit: &GroupCommit| 128 + commit.metadata.as_ref().map_or(0, |note| note.len());
+    match event {
+        Event::Commit(_, commits) => commits.iter().map(one).sum(),
+        _ => 0,
+    }
 }
 
 #[derive(Default)]
@@ -121,9 +136,21 @@ impl Slot {
         !std::mem::replace(&mut self.mailbox.lock().running, true)
     }
 
-    /// The commits that wait.
+    /// The commits that wait, the first ones: no more than can be stored
+    /// together, but one.
     pub fn take_commits(&self) -> Vec<Message> {
-        std::mem::take(&mut self.mailbox.lock().commits)
+        let mut mailbox = self.mailbox.lock();
+        let mut bytes = 0;
+        let fits = |message: &&Message| {
+            let before = bytes;
+            bytes += weight(&message.event);
+            before == 0 || bytes <= COMMIT_BYTES
+        };
+        let count = mailbox.commits.iter().take_while(fits).count();
+        if count < mailbox.commits.len() {
+            self.mail.notify_one();
+        }
+        mailbox.commits.drain(..count).collect()
     }
 
     /// All else that waits.

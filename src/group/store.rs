@@ -101,10 +101,56 @@ pub fn floor(generation: Generation) -> Change {
     (key(vec![b'f']), Some(entry(json(&StoredFloor { generation }))))
 }
 
+/// What makes one state of a group into another, in the table.
+#[derive(Default)]
+pub struct Changes {
+    /// The group itself and its commits: together, and before all else.
+    first: Vec<Change>,
+    /// Its members. The entries of each are changed together.
+    members: Vec<Vec<Change>>,
+}
+
+impl Changes {
+    /// Adds what is to be changed first.
+    pub fn add_first(&mut self, changes: impl IntoIterator<Item = Change>) {
+        self.first.extend(changes);
+    }
+
+    /// Every entry that is changed.
+    pub fn keys(&self) -> BTreeSet<StateKey> {
+        let all = self.first.iter().chain(self.members.iter().flatten());
+        all.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// As puts of about `bytes` at most, to be made in their order. If only
+    /// some are made, what was told to nobody is not there as a whole; but the
+    /// generation is, and `load` finds no partition twice.
+    pub fn puts(self, bytes: usize) -> Vec<Vec<Change>> {
+        let size = |(key, entry): &Change| {
+            key.key.len() + entry.as_ref().map_or(0, |entry| entry.value.len())
+        };
+        let mut filled: usize = self.first.iter().map(size).sum();
+        let mut puts = vec![self.first];
+        for member in self.members {
+            let more: usize = member.iter().map(size).sum();
+            if filled > 0 && filled + more > bytes {
+                puts.push(vec![]);
+                filled = 0;
+            }
+            filled += more;
+            if let Some(put) = puts.last_mut() {
+                put.extend(member);
+            }
+        }
+        puts.retain(|put| !put.is_empty());
+        puts
+    }
+}
+
 /// What makes `old` into `new` in the table; nothing where they are the same
 /// there.
-pub fn changes(old: &Group, new: &Group) -> Vec<Change> {
-    let mut all = vec![];
+pub fn changes(old: &Group, new: &Group) -> Changes {
+    let mut all = Changes::default();
     let stored = |group: &Group| {
         let (generation, emptied) = (group.generation, group.emptied);
         group.exists.then_some(StoredGroup { generation, emptied })
@@ -112,15 +158,16 @@ pub fn changes(old: &Group, new: &Group) -> Vec<Change> {
     let (was, is) = (stored(old), stored(new));
     if was != is {
         let name = [b"g", new.name.as_str().as_bytes()].concat();
-        all.push((key(name), is.map(|group| entry(json(&group)))));
+        all.first.push((key(name), is.map(|group| entry(json(&group)))));
     }
+    commit_changes(old, new, &mut all.first);
     for id in old.members.keys().filter(|id| !new.members.contains_key(*id)) {
-        member_changes(&new.name, id, old.members.get(id), None, &mut all);
+        all.members.push(member_changes(&new.name, id, old.members.get(id), None));
     }
     for (id, member) in &new.members {
-        member_changes(&new.name, id, old.members.get(id), Some(member), &mut all);
+        all.members.push(member_changes(&new.name, id, old.members.get(id), Some(member)));
     }
-    commit_changes(old, new, &mut all);
+    all.members.retain(|changes| !changes.is_empty());
     all
 }
 
@@ -129,12 +176,12 @@ fn member_changes(
     id: &MemberId,
     old: Option<&Arc<Member>>,
     new: Option<&Arc<Member>>,
-    all: &mut Vec<Change>,
-) {
+) -> Vec<Change> {
+    let mut all = vec![];
     if let (Some(old), Some(new)) = (old, new)
         && Arc::ptr_eq(old, new)
     {
-        return;
+        return all;
     }
     let (old, new) = (pieces(old), pieces(new));
     for at in 0..old.len().max(new.len()) {
@@ -145,6 +192,7 @@ fn member_changes(
             all.push((key(name), new.get(at).cloned().map(entry)));
         }
     }
+    all
 }
 
 fn commit_changes(old: &Group, new: &Group, all: &mut Vec<Change>) {
@@ -261,8 +309,36 @@ pub fn load(
     }
     for group in stored.groups.values_mut() {
         group.commits.retain(|_| true);
+        if group.generation == Generation::default() {
+            // Made without members, perhaps after one of its name was deleted.
+            group.floor = stored.floor;
+        }
+        if !group.members.is_empty() {
+            group.emptied = None;
+            keep_newest(group);
+        }
     }
     Ok(stored)
+}
+
+/// Where a change was stored in part, a partition may be with the one who lost
+/// it too: it is whose who got it last.
+fn keep_newest(group: &mut Group) {
+    let mut newest: BTreeMap<(TopicName, Incarnation, PartitionId), Generation> = BTreeMap::new();
+    for member in group.members.values() {
+        for (topic, holding) in &member.holds {
+            for (&partition, held) in &holding.partitions {
+                let since =
+                    newest.entry((topic.clone(), holding.incarnation, partition)).or_default();
+                *since = held.since.max(*since);
+            }
+        }
+    }
+    for member in group.members.values_mut() {
+        Arc::make_mut(member).retain(|topic, holding, partition, held| {
+            newest.get(&(topic.clone(), holding.incarnation, partition)) == Some(&held.since)
+        });
+    }
 }
 
 fn member(stored: StoredMember, grace_ends: tokio::time::Instant) -> Member {

@@ -12,7 +12,7 @@ use super::{
     hub::Hub,
     slot::{Message, Reply, Slot},
     state::{Event, Group, Now},
-    store::{self, Change},
+    store::{self, Changes},
 };
 use crate::{
     domain::Generation,
@@ -21,6 +21,8 @@ use crate::{
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
+/// The most that is stored in one put, so that it is but one step for the engine.
+const PUT_BYTES: usize = 128 << 10;
 /// How often the topics are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long what failed is left alone when nobody asks.
@@ -181,19 +183,10 @@ impl Owner {
     }
 
     async fn store(&mut self, shown: &Group, next: &Group) -> Result<(), EngineError> {
-        let mut changes = store::changes(shown, next);
-        if !self.unsure.is_empty() {
-            changes = self.whole(next);
-        }
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let keys: Vec<StateKey> = changes.iter().map(|(key, _)| key.clone()).collect();
-        let put = if next.exists {
-            self.hub.table.put(changes).await
-        } else {
-            self.hub.put_deleted(changes, next.floor).await
-        };
+        let changes =
+            if self.unsure.is_empty() { store::changes(shown, next) } else { self.whole(next) };
+        let keys = changes.keys();
+        let put = self.put(changes, next).await;
         match put {
             Ok(()) => self.unsure.clear(),
             Err(_) => self.unsure.extend(keys),
@@ -201,13 +194,24 @@ impl Owner {
         put
     }
 
+    async fn put(&self, changes: Changes, next: &Group) -> Result<(), EngineError> {
+        for put in changes.puts(PUT_BYTES) {
+            if next.exists {
+                self.hub.table.put(put).await?;
+            } else {
+                self.hub.put_deleted(put, next.floor).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The group as a whole, and the removal of what a failed put may have
     /// left.
-    fn whole(&self, next: &Group) -> Vec<Change> {
+    fn whole(&self, next: &Group) -> Changes {
         let blank = Group::new(next.name.clone(), next.config, Generation::default());
         let mut changes = store::changes(&blank, next);
-        let named: BTreeSet<_> = changes.iter().map(|(key, _)| key.clone()).collect();
-        changes.extend(self.unsure.difference(&named).map(|key| (key.clone(), None)));
+        let named = changes.keys();
+        changes.add_first(self.unsure.difference(&named).map(|key| (key.clone(), None)));
         changes
     }
 

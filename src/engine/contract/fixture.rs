@@ -102,6 +102,11 @@ impl<H: Harness> Log<H> {
         &self.harness
     }
 
+    /// The engine itself, for what works over it.
+    pub fn engine(&self) -> &Arc<H::E> {
+        self.engine.as_ref().expect("the engine runs")
+    }
+
     /// Closes the engine and opens it again. False where it then is an empty
     /// one, because the engine forgets.
     pub async fn restart(&mut self) -> bool {

@@ -4,6 +4,7 @@
 //! ```text
 //! contract_suite!(harness)      one #[tokio::test] per behaviour
 //!     topics appending visibility reading time retention idempotency epochs table
+//! group_suite!(harness)         the same of what coordinates groups
 //! model::same_as_memory(...)    random operations, compared with the reference
 //! ```
 //!
@@ -15,6 +16,7 @@
 pub mod appending;
 pub mod epochs;
 mod fixture;
+pub mod groups;
 pub mod idempotency;
 pub mod model;
 mod model_ops;
@@ -31,6 +33,7 @@ pub mod visibility;
 #[cfg(feature = "kafka")]
 pub use fixture::read_values;
 pub use fixture::{Harness, Log};
+pub(crate) use groups::group_suite;
 pub use records::{Plain, Seen, pack};
 pub(crate) use suite::contract_suite;
 pub use test_time::TestTime;

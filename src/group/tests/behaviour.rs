@@ -177,9 +177,13 @@ fn a_generation_never_repeats() {
     world.restart();
     world.join("m1", &["a"]);
     grows(&world, &mut newest);
-    for restarted in [false, true] {
+    for (restarted, reset) in [(false, false), (true, false), (true, true)] {
         world.leave("m1");
         world.try_do(Event::Delete).unwrap();
+        if reset {
+            // A group again, that had no members yet.
+            world.try_do(Event::Reset(vec![world.place("a", 0, 0, 1)])).unwrap();
+        }
         if restarted {
             world.restart();
         }

@@ -92,14 +92,16 @@ impl World {
         let results = events.into_iter().map(|e| self.group.apply(e, self.now)).collect();
         self.group.tick(self.now);
         self.last = self.group.settle(&self.shapes, self.now);
-        self.store(store::changes(&before, &self.group));
+        for put in store::changes(&before, &self.group).puts(usize::MAX) {
+            self.store(put);
+        }
         if !self.group.exists && before.exists {
             self.store(vec![store::floor(self.group.floor)]);
         }
         results
     }
 
-    fn store(&mut self, changes: Vec<Change>) {
+    pub fn store(&mut self, changes: Vec<Change>) {
         for (key, entry) in changes {
             assert!(key.key.len() <= 1 << 10);
             match entry {
