@@ -133,10 +133,11 @@ async fn pages(
         if now >= begin {
             count += records;
         }
-        // A page that is not full was the last one.
-        cursor = calls::cursor(&body).filter(|_| records == limit).map(str::to_owned);
-        if records == 0 && cursor.is_none() && side == Side::Subject {
+        if records == 0 && cursor.is_none() {
+            // From the beginning there is something to read.
             return Err(LoadError::Said(String::from_utf8_lossy(&body).into_owned()));
         }
+        // A page that is not full was the last one.
+        cursor = calls::cursor(&body).filter(|_| records == limit).map(str::to_owned);
     }
 }

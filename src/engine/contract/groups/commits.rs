@@ -34,7 +34,7 @@ pub async fn a_commit_is_found_when_it_is_answered<H: GroupHarness>(site: &mut S
     assert_eq!(site.committed("a").await, []);
     let first = noted(site.place("a", 0, 3), "by hand: ä");
     site.commit("m1", generation, vec![first.clone()]).await.unwrap();
-    assert_eq!(site.commits_of("a").await, [first.clone()]);
+    assert_eq!(site.commits_of("a").await, std::slice::from_ref(&first));
     let second = vec![site.place("a", 0, 4), site.place("a", 1, 10)];
     site.commit("m1", generation, second.clone()).await.unwrap();
     assert_eq!(site.commits_of("a").await, second);
