@@ -57,6 +57,9 @@ pub const MAX_SESSION_MS: u64 = 1_800_000;
 pub const DEFAULT_SESSION_MS: u64 = 45_000;
 /// What a committer may note beside an offset, bytes: Kafka's bound.
 pub const MAX_COMMIT_METADATA_BYTES: usize = 4 << 10;
+/// The notes of one call together, bytes: a call is stored in one step, which may
+/// not be more than the embedded store can take between two syncs.
+pub const MAX_CALL_METADATA_BYTES: usize = 128 << 10;
 /// Offsets that one call may commit: every partition of a large topic.
 pub const MAX_COMMITS: usize = 1_024;
 /// The shortest time retention, milliseconds.
@@ -69,6 +72,7 @@ const _: () = assert!(MIN_RECORD_BYTES <= DEFAULT_RECORD_BYTES);
 const _: () = assert!(MAX_KEY_BYTES + MAX_HEADER_BYTES < DEFAULT_RECORD_BYTES as usize);
 const _: () = assert!(MIN_SESSION_MS <= DEFAULT_SESSION_MS && DEFAULT_SESSION_MS <= MAX_SESSION_MS);
 const _: () = assert!(MAX_COMMITS >= MAX_PARTITIONS as usize);
+const _: () = assert!(MAX_CALL_METADATA_BYTES <= NDJSON_CHUNK_BYTES / 2);
 const _: () = assert!(DEFAULT_PAGE_RECORDS <= MAX_PAGE_RECORDS);
 const _: () = assert!(DEFAULT_PAGE_BYTES <= MAX_PAGE_BYTES);
 

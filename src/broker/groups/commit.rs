@@ -63,12 +63,19 @@ pub(super) fn each_once(drafts: &[CommitDraft]) -> Result<Assignment, BrokerErro
         return invalid(None, format!("a call commits at most {max} offsets"));
     }
     let mut of = Assignment::new();
+    let mut all_noted = 0;
     for (index, draft) in drafts.iter().enumerate() {
         let (topic, partition) = (&draft.topic, draft.partition);
         let noted = draft.metadata.as_ref().map_or(0, |note| note.len());
+        all_noted += noted;
         if noted > limits::MAX_COMMIT_METADATA_BYTES {
             let max = limits::MAX_COMMIT_METADATA_BYTES;
             let what = format!("the metadata has {noted} bytes, at most {max} are allowed");
+            return invalid(Some(index), what);
+        }
+        if all_noted > limits::MAX_CALL_METADATA_BYTES {
+            let max = limits::MAX_CALL_METADATA_BYTES;
+            let what = format!("the metadata of a call has at most {max} bytes together");
             return invalid(Some(index), what);
         }
         if !of.entry(topic.clone()).or_default().insert(partition) {
@@ -114,5 +121,28 @@ pub(super) fn out_of_range(
         asked,
         start: view.start,
         tail: view.position(view.tail),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Offset, PartitionId, TopicName};
+
+    #[test]
+    fn the_notes_of_a_call_are_bounded_together() {
+        let note: Arc<str> = "x".repeat(limits::MAX_COMMIT_METADATA_BYTES).into();
+        let draft = |id| CommitDraft {
+            topic: TopicName::new("t").unwrap(),
+            partition: PartitionId(id),
+            offset: Offset(0),
+            epoch: None,
+            metadata: Some(Arc::clone(&note)),
+        };
+        let most = (limits::MAX_CALL_METADATA_BYTES / limits::MAX_COMMIT_METADATA_BYTES) as u32;
+        assert!(each_once(&(0..most).map(draft).collect::<Vec<_>>()).is_ok());
+        let refused = each_once(&(0..=most).map(draft).collect::<Vec<_>>());
+        let last = Some(most as usize);
+        assert!(matches!(refused, Err(BrokerError::CommitInvalid { index, .. }) if index == last));
     }
 }
