@@ -7,7 +7,7 @@ use axum::Router;
 use std::sync::Arc;
 use utoipa::{
     OpenApi,
-    openapi::{RefOr, Required},
+    openapi::{RefOr, Required, path::Operation},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -66,13 +66,21 @@ pub(super) fn routes() -> Router<Arc<App>> {
     documented().split_for_parts().0
 }
 
-/// What no macro says: the settings of a new topic may be left out.
+/// What no macro says: which bodies may be left out. A topic is made with the settings of the
+/// server, and a member gives up whatever it was asked for.
 fn completed(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
-    let put = document.paths.paths.get_mut("/v1/topics/{topic}").and_then(|p| p.put.as_mut());
-    if let Some(RefOr::T(body)) = put.and_then(|put| put.request_body.as_mut()) {
+    let paths = &mut document.paths.paths;
+    let topic = paths.get_mut("/v1/topics/{topic}").and_then(|path| path.put.as_mut());
+    spare_the_body(topic);
+    let release = "/v1/groups/{group}/members/{member}/release";
+    spare_the_body(paths.get_mut(release).and_then(|path| path.post.as_mut()));
+    document
+}
+
+fn spare_the_body(operation: Option<&mut Operation>) {
+    if let Some(RefOr::T(body)) = operation.and_then(|call| call.request_body.as_mut()) {
         body.required = Some(Required::False);
     }
-    document
 }
 
 /// The OpenAPI document, as it is served and committed.

@@ -38,26 +38,40 @@ class Eye:
     def producer(self, **config):
         return Producer({"bootstrap.servers": self.brokers, **config})
 
+    def ends(self, topic, partitions):
+        """Where the log of each partition ends, committed or not."""
+        consumer = Consumer({
+            "bootstrap.servers": self.brokers, "group.id": "eye", "isolation.level": "read_uncommitted",
+        })
+        found = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=20)[1] for p in partitions}
+        consumer.close()
+        return found
+
     def read(self, topic, seconds=60):
-        """Everything that is committed: (partition, offset) -> message, in the order of each."""
+        """Everything that is committed: (partition, offset) -> message, in the order of each.
+
+        Kafka answers a commit when it is certain, and marks it in each partition behind that: until then,
+        what readers of the committed take for the end lies before it.
+        """
         consumer = Consumer({
             "bootstrap.servers": self.brokers, "group.id": "eye", "enable.auto.commit": False,
             "isolation.level": "read_committed", "enable.partition.eof": True,
         })
         partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+        ends = self.ends(topic, partitions)
         consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
         found, ended = {}, set()
         deadline = time.monotonic() + seconds
         while len(ended) < len(partitions):
             message = consumer.poll(1)
             if time.monotonic() > deadline:
-                raise RuntimeError("the topic cannot be read to its end")
+                raise RuntimeError(f"the topic cannot be read to its end: {ended} of {ends}")
             if message is None:
                 continue
-            if message.error():
+            if not message.error():
+                found[message.partition(), message.offset()] = message
+            elif message.offset() >= ends[message.partition()]:
                 ended.add(message.partition())
-                continue
-            found[message.partition(), message.offset()] = message
         consumer.close()
         return found
 

@@ -20,6 +20,15 @@ def command(java, class_path, arguments, heap=()):
     return [java, *heap, logging, "-cp", class_path, *arguments]
 
 
+def is_ending(pid):
+    """Whether a process that has no name any more still holds what it had open."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        return not Path(f"/proc/{pid}/cmdline").read_bytes() and stat.rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 class Node:
     def __init__(self, number, folder, ports):
         self.number = number
@@ -28,6 +37,7 @@ class Node:
         self.settings = folder / "server.properties"
         self.log = folder / "log"
         self.pid_file = folder / "pid"
+        self.signalled = None
 
     def pid(self):
         """The pid of the running process; None if there is none. A pid that went to another program does not count."""
@@ -83,6 +93,7 @@ class Node:
         if pid is None:
             raise Fault(f"node {self.number} is dead: start it again with `restart {self.number}`")
         os.kill(pid, number)
+        self.signalled = pid
 
     def ask_to_end(self):
         # It may be gone before it is asked, or between the two; that is what is wanted.
@@ -99,8 +110,8 @@ class Node:
             time.sleep(0.01)
 
     def wait_dead(self, deadline):
-        """Whether it was gone by then."""
-        while self.pid() is not None:
+        """Whether it was gone by then, with all that it had open: a process loses its name before its ports."""
+        while self.pid() is not None or is_ending(self.signalled):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)

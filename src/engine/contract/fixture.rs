@@ -32,6 +32,13 @@ pub trait Harness {
     /// where it leaves nothing. Nobody else holds `engine`.
     fn restart(&self, engine: Arc<Self::E>) -> impl Future<Output = Option<Arc<Self::E>>>;
 
+    /// Whether an engine knows, as soon as it is open, of every change that an
+    /// earlier one was told is made: brokers learn of one after the other, and
+    /// any of them may be asked.
+    fn opens_up_to_date(&self) -> bool {
+        true
+    }
+
     /// The clock that the engines were given; `None` where they use another.
     fn time(&self) -> Option<&TestTime>;
 
@@ -119,6 +126,19 @@ impl<H: Harness> Log<H> {
             None => Some(self.harness.start().await),
         };
         keeps
+    }
+
+    /// Waits until the engine, which was just opened, knows these topics. Looks
+    /// only once where it is to know them from the beginning.
+    pub async fn expect_topics(&self, expected: &[Arc<Topic>]) {
+        let late = !self.harness.opens_up_to_date();
+        soon("the topics as they were", async {
+            while late && self.topics() != expected {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        assert_eq!(self.topics(), expected);
     }
 
     /// Waits for retention.

@@ -7,13 +7,14 @@ use super::{
     member::{Gone, Member},
     offsets,
     outside::{self, FoundGroup},
+    standing::state_of,
     table::Groups,
 };
 use crate::{
     domain::{Generation, GroupName, MemberId, StartPolicy, TopicName},
     engine::{
         Assignment, Committer, Coordinator, EngineError, GroupCommit, GroupDescription, GroupError,
-        GroupState, GroupSummary, JoinRequest, Lease, MemberRef, MemberView,
+        GroupSummary, JoinRequest, Lease, MemberRef, MemberView,
         kafka::{KafkaEngine, client::MemberSettings, naming},
     },
     runtime::{Metrics, TaskKind},
@@ -213,7 +214,7 @@ impl KafkaGroups {
 }
 
 /// What is known of a member that another program, or another gateway, keeps.
-fn lease_of_others(member: &MemberId, assignment: Assignment) -> Lease {
+pub(super) fn lease_of_others(member: &MemberId, assignment: Assignment) -> Lease {
     Lease {
         member: member.clone(),
         session: 0,
@@ -224,18 +225,6 @@ fn lease_of_others(member: &MemberId, assignment: Assignment) -> Lease {
         grace: Duration::ZERO,
         session_timeout: Duration::ZERO,
         from: StartPolicy::default(),
-    }
-}
-
-/// What a group is doing: Kafka does not know of what members here still hold
-/// back.
-fn state_of(found: Option<&FoundGroup>, views: &[MemberView]) -> GroupState {
-    let revoking = views.iter().any(|view| !view.lease.revoking.is_empty());
-    match found.map(|found| found.state) {
-        Some(GroupState::Stable) if revoking => GroupState::Rebalancing,
-        Some(state) => state,
-        None if views.is_empty() => GroupState::Empty,
-        None => GroupState::Rebalancing,
     }
 }
 
@@ -354,11 +343,12 @@ impl Coordinator for KafkaGroups {
         self.0.check_open()?;
         let groups = Arc::clone(&self.0);
         let found = self.0.core().beside(move |_| groups.outside.look(None)).await??;
+        let known = self.everything();
         let summary = |found: &FoundGroup| {
             let views = self.views(&found.name, Some(found));
             GroupSummary {
                 group: found.name.clone(),
-                state: state_of(Some(found), &views),
+                state: state_of(Some(found), &views, &known),
                 generation: self.0.numbers.last(&found.name),
                 members: views.len(),
             }
@@ -372,12 +362,13 @@ impl Coordinator for KafkaGroups {
         if found.is_none() && members.is_empty() {
             return Err(GroupError::GroupUnknown(group.clone()));
         }
+        let known = self.everything();
         Ok(GroupDescription {
             group: group.clone(),
-            state: state_of(found.as_ref(), &members),
+            state: state_of(found.as_ref(), &members, &known),
             generation: self.0.numbers.last(group),
             members,
-            commits: self.committed(group, &self.everything()).await?,
+            commits: self.committed(group, &known).await?,
             expires: None,
         })
     }

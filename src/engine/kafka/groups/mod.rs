@@ -19,6 +19,7 @@
 //! | `directory` | which gateway serves a member |
 //! | `offsets`, `codec` | commits both ways, and what is noted beside an offset |
 //! | `outside` | groups as those see them who are not in them |
+//! | `standing` | what a group is doing; pure |
 //! | `table` | what the parts share: the members that are here |
 //! | `protocol` | what a member tells Kafka, read; pure |
 
@@ -33,6 +34,7 @@ mod numbers;
 mod offsets;
 mod outside;
 mod protocol;
+mod standing;
 mod table;
 
 pub(super) use context::{GroupConsumer, Rebalances};

@@ -75,6 +75,10 @@ impl Harness for OnCluster {
         Some(self.open().await)
     }
 
+    fn opens_up_to_date(&self) -> bool {
+        false
+    }
+
     /// The cluster has clocks of its own.
     fn time(&self) -> Option<&TestTime> {
         None

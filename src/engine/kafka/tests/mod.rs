@@ -2,6 +2,7 @@
 //! none: `tests/kafka/run` brings one up and runs them.
 
 mod contract;
+mod coordinating;
 mod groups;
 mod home;
 mod others;
