@@ -41,6 +41,11 @@ pub struct JoinRequest {
     pub session_timeout: Duration,
     /// Where a partition begins that has no usable commit.
     pub from: StartPolicy,
+    /// Whether it is to be served here even where another gateway serves it:
+    /// it has come by a connection, which cannot be passed on. The gateway
+    /// that served it tells its connection there `Replaced`. Without this, the
+    /// answer is `Elsewhere`.
+    pub takes_over: bool,
 }
 
 /// Who calls, and by which of its connections.

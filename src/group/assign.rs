@@ -67,12 +67,16 @@ struct Seat {
 
 /// Members that want the same topics: whoever may take from one may take from
 /// each of them.
+#[derive(Clone)]
 struct Class {
-    /// By topic.
-    wants: Vec<bool>,
-    /// Its members by how much they have.
-    order: BTreeSet<(usize, usize)>,
+    /// Their topics, in order.
+    wants: Vec<usize>,
+    members: Vec<usize>,
 }
+
+/// Those who want one topic: what each has in all, what it has of the topic,
+/// and which member it is. First stands who is given next, last who gives.
+type Queue = BTreeSet<(usize, usize, usize)>;
 
 /// The assignment in the making. Members and topics are their indices.
 struct Plan {
@@ -101,12 +105,12 @@ impl Plan {
         let mut known: BTreeMap<&BTreeSet<TopicName>, usize> = BTreeMap::new();
         for (member, contender) in contenders.iter().enumerate() {
             let class = *known.entry(contender.wants).or_insert_with(|| {
-                let wants = topics.keys().map(|topic| contender.wants.contains(topic)).collect();
-                plan.classes.push(Class { wants, order: BTreeSet::new() });
+                let wants = contender.wants.iter().filter_map(|topic| index.get(topic).copied());
+                plan.classes.push(Class { wants: wants.collect(), members: vec![] });
                 plan.classes.len() - 1
             });
             plan.class.push(class);
-            plan.classes[class].order.insert((0, member));
+            plan.classes[class].members.push(member);
         }
         for (member, contender) in contenders.iter().enumerate() {
             for stake in &contender.holds {
@@ -121,9 +125,8 @@ impl Plan {
     /// A partition begins where it is bound for, or with whoever holds it.
     fn seat(&mut self, topic: usize, member: usize, stake: &Stake<'_>) {
         let partition = stake.partition.index();
-        let wanted = |owner: &usize| {
-            self.class.get(*owner).is_some_and(|class| self.classes[*class].wants[topic])
-        };
+        let wanted =
+            |owner: &usize| *owner < self.class.len() && self.wants(*owner).contains(&topic);
         let owner = stake.next.filter(wanted).or(Some(member).filter(wanted));
         let Some(seat) = self.seats[topic].get_mut(partition) else { return };
         if seat.home.replace(member).is_none()
@@ -133,14 +136,33 @@ impl Plan {
         }
     }
 
+    /// What a member wants.
+    fn wants(&self, member: usize) -> &[usize] {
+        &self.classes[self.class[member]].wants
+    }
+
+    fn queue(&self, topic: usize) -> Queue {
+        let wanting = self.classes.iter().filter(|class| class.wants.contains(&topic));
+        wanting
+            .flat_map(|class| &class.members)
+            .map(|member| self.standing(topic, *member))
+            .collect()
+    }
+
+    fn standing(&self, topic: usize, member: usize) -> (usize, usize, usize) {
+        (self.load[member], self.counts[member][topic], member)
+    }
+
     /// Gives what nobody has to those who have least.
     fn place(&mut self) {
         for topic in 0..self.seats.len() {
+            let mut queue = self.queue(topic);
             for partition in 0..self.seats[topic].len() {
                 if self.seats[topic][partition].owner.is_none()
-                    && let Some(member) = self.poorest(topic)
+                    && let Some((.., member)) = queue.pop_first()
                 {
                     self.give(topic, partition, member);
+                    queue.insert(self.standing(topic, member));
                 }
             }
         }
@@ -149,50 +171,20 @@ impl Plan {
     /// Moves from those who have most to those who have least, for as long as
     /// that brings two of them closer.
     fn level(&mut self) {
-        while let Some((topic, from, to)) = self.widest() {
+        let mut queues: Vec<Queue> = (0..self.seats.len()).map(|topic| self.queue(topic)).collect();
+        while let Some((topic, from, to)) = widest(&queues) {
+            for member in [from, to] {
+                for &topic in self.wants(member) {
+                    queues[topic].remove(&self.standing(topic, member));
+                }
+            }
             self.move_one(topic, from, to);
+            for member in [from, to] {
+                for &topic in self.wants(member) {
+                    queues[topic].insert(self.standing(topic, member));
+                }
+            }
         }
-    }
-
-    /// The widest gap that one partition's move would narrow: its topic, who
-    /// gives, who takes.
-    fn widest(&self) -> Option<(usize, usize, usize)> {
-        let gap = |topic: usize| {
-            let (from, to) = (self.richest(topic)?, self.poorest(topic)?);
-            let wide = self.load[from].checked_sub(self.load[to]).filter(|gap| *gap >= 2)?;
-            let within = self.counts[from][topic] as isize - self.counts[to][topic] as isize;
-            Some(((wide, within, std::cmp::Reverse(topic)), (topic, from, to)))
-        };
-        (0..self.seats.len()).filter_map(gap).max_by_key(|(key, _)| *key).map(|(_, found)| found)
-    }
-
-    /// Who has least of those who want the topic; of these, least of the topic.
-    fn poorest(&self, topic: usize) -> Option<usize> {
-        let wanting = || self.classes.iter().filter(|class| class.wants[topic]);
-        let least =
-            wanting().filter_map(|class| class.order.first()).map(|(load, _)| *load).min()?;
-        wanting()
-            .flat_map(|class| class.order.iter().take_while(|(load, _)| *load == least))
-            .map(|&(_, member)| (self.counts[member][topic], member))
-            .min()
-            .map(|(_, member)| member)
-    }
-
-    /// Who has most of those who have some of the topic; of these, most of the
-    /// topic.
-    fn richest(&self, topic: usize) -> Option<usize> {
-        let holding = |(_, member): &&(usize, usize)| self.counts[*member][topic] > 0;
-        let wanting = || self.classes.iter().filter(|class| class.wants[topic]);
-        let most = wanting()
-            .filter_map(|class| class.order.iter().rev().find(holding))
-            .map(|(load, _)| *load)
-            .max()?;
-        wanting()
-            .flat_map(|class| class.order.range((most, 0)..=(most, usize::MAX)))
-            .filter(holding)
-            .map(|&(_, member)| (self.counts[member][topic], member))
-            .max()
-            .map(|(_, member)| member)
     }
 
     /// Among members that want the same: has them exchange one topic's
@@ -201,10 +193,7 @@ impl Plan {
     fn even_out(&mut self) -> bool {
         let mut exchanged = false;
         for class in 0..self.classes.len() {
-            let members: Vec<usize> =
-                self.classes[class].order.iter().map(|(_, member)| *member).collect();
-            let wanted: Vec<usize> =
-                (0..self.seats.len()).filter(|topic| self.classes[class].wants[*topic]).collect();
+            let Class { members, wants: wanted } = self.classes[class].clone();
             if members.len() < 2 || wanted.len() < 2 {
                 continue;
             }
@@ -255,17 +244,10 @@ impl Plan {
     fn give(&mut self, topic: usize, partition: usize, to: usize) {
         if let Some(from) = self.seats[topic][partition].owner.replace(to) {
             self.counts[from][topic] -= 1;
-            self.weigh(from, self.load[from] - 1);
+            self.load[from] -= 1;
         }
         self.counts[to][topic] += 1;
-        self.weigh(to, self.load[to] + 1);
-    }
-
-    fn weigh(&mut self, member: usize, load: usize) {
-        let order = &mut self.classes[self.class[member]].order;
-        order.remove(&(self.load[member], member));
-        order.insert((load, member));
-        self.load[member] = load;
+        self.load[to] += 1;
     }
 
     fn answer(&self, topics: &BTreeMap<TopicName, PartitionCount>) -> Vec<Assignment> {
@@ -279,4 +261,17 @@ impl Plan {
         }
         all
     }
+}
+
+/// The widest gap that one partition's move would narrow: its topic, who gives,
+/// who takes.
+fn widest(queues: &[Queue]) -> Option<(usize, usize, usize)> {
+    let gap = |(topic, queue): (usize, &Queue)| {
+        let (most, has, from) = *queue.iter().rev().find(|(_, has, _)| *has > 0)?;
+        let (least, less, to) = *queue.first()?;
+        let wide = most.checked_sub(least).filter(|gap| *gap >= 2)?;
+        let within = has as isize - less as isize;
+        Some(((wide, within, std::cmp::Reverse(topic)), (topic, from, to)))
+    };
+    queues.iter().enumerate().filter_map(gap).max_by_key(|(key, _)| *key).map(|(_, found)| found)
 }

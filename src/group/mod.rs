@@ -89,7 +89,7 @@ impl Coordinator for Groups {
         for topic in &request.topics {
             self.hub.engine().topic(topic)?;
         }
-        let JoinRequest { group, member, principal, topics, session_timeout, from } = request;
+        let JoinRequest { group, member, principal, topics, session_timeout, from, .. } = request;
         let member = member.map_or_else(fresh_id, Ok)?;
         let session = self.hub.next_session();
         let caller = MemberRef {

@@ -60,6 +60,7 @@ pub(super) async fn join_group(
         topics: join.topics,
         session_timeout: join.session_timeout,
         from: join.from,
+        takes_over: false,
     };
     let joined = app.broker.join_group(request).await;
     let answer = joined.map(|lease| shape(StatusCode::OK, &group_answers::lease(&lease)));

@@ -32,7 +32,15 @@ pub(super) fn join(host: &Arc<Host>, request: JoinFrame, serial: Serial) -> Requ
     Box::pin(async move {
         let JoinFrame { id, sub, group, topics, member, session_timeout, from, .. } = request;
         let (topics, principal) = (topics.into_iter().collect(), Principal::ANYONE);
-        let request = JoinRequest { group, member, principal, topics, session_timeout, from };
+        let request = JoinRequest {
+            group,
+            member,
+            principal,
+            topics,
+            session_timeout,
+            from,
+            takes_over: true,
+        };
         let membership = Membership::join(&broker, request).await;
         Done::Joined { id, sub, serial, membership }
     })

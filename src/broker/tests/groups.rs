@@ -36,6 +36,7 @@ fn joining(member: &str, from: StartPolicy) -> JoinRequest {
         topics: [name("t")].into(),
         session_timeout: Duration::from_secs(9),
         from,
+        takes_over: false,
     }
 }
 

@@ -57,6 +57,7 @@ fn request(member: &str) -> JoinRequest {
         topics: BTreeSet::from([orders()]),
         session_timeout: SESSION,
         from: StartPolicy::Earliest,
+        takes_over: false,
     }
 }
 

@@ -69,6 +69,7 @@ pub fn request(member: &str, topics: &[&str]) -> JoinRequest {
         topics: topics.iter().map(|topic| name(topic)).collect(),
         session_timeout: Duration::from_secs(30),
         from: StartPolicy::Earliest,
+        takes_over: false,
     }
 }
 

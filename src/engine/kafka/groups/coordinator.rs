@@ -63,7 +63,11 @@ impl KafkaGroups {
         if let Some(member) = self.0.here(&by.group, &by.member) {
             return Ok(member);
         }
-        self.check_elsewhere(&by.group, &by.member)?;
+        match self.check_elsewhere(&by.group, &by.member) {
+            // The connection is here, and the member is where it has another.
+            Err(_) if by.session.is_some() => return Err(GroupError::Replaced(by.member.clone())),
+            checked => checked?,
+        }
         let (group, member) = (by.group.clone(), by.member.clone());
         if self.0.has_expired(&group, &member) {
             return Err(GroupError::MemberExpired { group, member });
@@ -82,6 +86,19 @@ impl KafkaGroups {
             .into()),
             Whereabouts::Here | Whereabouts::Nowhere => Ok(()),
         }
+    }
+
+    /// Whether one that is not here may join.
+    fn check_entry(&self, request: &JoinRequest, id: &MemberId) -> Result<(), GroupError> {
+        let elsewhere = self.check_elsewhere(&request.group, id);
+        if elsewhere.is_ok() || !request.takes_over {
+            return elsewhere;
+        }
+        let whose = self.0.directory.principal(&request.group, id);
+        if whose.is_some_and(|whose| whose != request.principal) {
+            return Err(GroupError::MemberTaken(id.clone()));
+        }
+        Ok(())
     }
 
     fn raws(&self, topics: &BTreeSet<TopicName>) -> Vec<String> {
@@ -139,13 +156,14 @@ impl KafkaGroups {
         }
         let driving = driver::drive(Arc::clone(&self.0), Arc::clone(&member));
         self.0.tasks.spawn("kafka member", TaskKind::Worker, driving);
-        let noted = self.0.directory.enter(&member.group, &member.id).await;
+        let noted = self.0.directory.enter(&member.group, &member.id, &request.principal).await;
         let mine = noted.and_then(|()| self.0.check_open()).map_err(GroupError::from);
         // Another gateway may have let it in at the same time.
         if let Err(error) = mine.and_then(|()| self.check_elsewhere(&member.group, &member.id)) {
             member.end(Gone::Left);
             return Err(error);
         }
+        member.list();
         Ok(member)
     }
 
@@ -269,7 +287,7 @@ impl Coordinator for KafkaGroups {
                 answer => return answer,
             }
         }
-        self.check_elsewhere(&request.group, &id)?;
+        self.check_entry(&request, &id)?;
         self.0.check_room()?;
         let member = self.enrol(id, &request).await?;
         let _ = tokio::time::timeout(FIRST, member.settled()).await;

@@ -4,10 +4,10 @@
 //! | namespace | key | value |
 //! | --- | --- | --- |
 //! | `gateway` | the gateway's number | its address; forgotten unless it is renewed |
-//! | `member` | group 0 member | the number of the gateway that serves it |
+//! | `member` | group 0 member | the number of the gateway that serves it, and whose it is (JSON) |
 
 use crate::{
-    domain::{GroupName, MemberId, Timestamp},
+    domain::{GroupName, MemberId, Principal, Timestamp},
     engine::{EngineError, StateEntry, StateKey, StateTable, kafka::KafkaEngine},
 };
 use bytes::Bytes;
@@ -95,14 +95,29 @@ impl Directory {
         }
     }
 
-    fn served_by(&self, group: &GroupName, id: &MemberId) -> Option<u64> {
-        let entry = self.engine.get(&member(group, id), self.now())?;
-        Some(u64::from_be_bytes(*entry.value.first_chunk::<8>()?))
+    fn entry(&self, group: &GroupName, id: &MemberId) -> Option<Bytes> {
+        self.engine.get(&member(group, id), self.now()).map(|entry| entry.value)
     }
 
-    /// Notes that a member is served here.
-    pub(super) async fn enter(&self, group: &GroupName, id: &MemberId) -> Result<(), EngineError> {
-        let value = Bytes::copy_from_slice(&self.own().to_be_bytes());
+    fn served_by(&self, group: &GroupName, id: &MemberId) -> Option<u64> {
+        self.entry(group, id)?.first_chunk().copied().map(u64::from_be_bytes)
+    }
+
+    /// Whose the member is that some gateway serves, or served last.
+    pub(super) fn principal(&self, group: &GroupName, id: &MemberId) -> Option<Principal> {
+        serde_json::from_slice(self.entry(group, id)?.get(8..)?).ok()
+    }
+
+    /// Notes that a member is served here, whoever served it before.
+    pub(super) async fn enter(
+        &self,
+        group: &GroupName,
+        id: &MemberId,
+        principal: &Principal,
+    ) -> Result<(), EngineError> {
+        let whose = serde_json::to_vec(principal)
+            .map_err(|error| EngineError::Unavailable(error.to_string()))?;
+        let value = [&self.own().to_be_bytes()[..], &whose].concat().into();
         let entry = StateEntry { value, expires: None };
         self.engine.put(vec![(member(group, id), Some(entry))]).await
     }

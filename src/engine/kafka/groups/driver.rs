@@ -8,6 +8,7 @@
 
 use super::{
     context::{GroupConsumer, RawPlace, Rebalance, list_of},
+    directory::Whereabouts,
     lease::Place,
     member::{Gone, Member},
     table::Groups,
@@ -61,11 +62,20 @@ pub(super) async fn drive(groups: Arc<Groups>, member: Arc<Member>) {
         if driver.member.expires() <= Instant::now() {
             driver.member.end(Gone::Expired);
         }
+        if driver.has_moved() {
+            driver.member.end(Gone::Moved);
+        }
     }
     driver.finish().await;
 }
 
 impl Driver {
+    /// Whether another gateway serves the member now.
+    fn has_moved(&self) -> bool {
+        let found = self.groups.directory.find(&self.member.group, &self.member.id);
+        self.member.is_listed() && matches!(found, Whereabouts::At(_) | Whereabouts::Unnamed)
+    }
+
     /// Takes in what the library has to tell. Does not wait.
     fn listen(&mut self) {
         for _ in 0..MOST {

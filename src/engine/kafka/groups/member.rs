@@ -11,7 +11,10 @@ use crate::{
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::{
     sync::{Notify, watch},
@@ -29,6 +32,8 @@ pub(super) enum Gone {
     Left,
     /// It was silent for too long.
     Expired,
+    /// It joined by a connection to another gateway, which serves it now.
+    Moved,
     /// Kafka does not let it in.
     Refused(GroupError),
     /// The gateway ends.
@@ -47,6 +52,8 @@ pub(super) struct Member {
     /// Held while it commits, and while partitions are let go of.
     pub commits: Arc<tokio::sync::Mutex<Known>>,
     closed: watch::Sender<bool>,
+    /// Whether the directory has it here, or had it.
+    listed: AtomicBool,
 }
 
 struct State {
@@ -89,6 +96,7 @@ impl Member {
             wake,
             commits: Arc::default(),
             closed: watch::Sender::new(false),
+            listed: AtomicBool::new(false),
         }
     }
 
@@ -205,6 +213,16 @@ impl Member {
         self.wake.notify_one();
     }
 
+    /// The directory says that it is served here.
+    pub(super) fn list(&self) {
+        self.listed.store(true, Ordering::Release);
+    }
+
+    /// Whether the directory has said so.
+    pub(super) fn is_listed(&self) -> bool {
+        self.listed.load(Ordering::Acquire)
+    }
+
     pub(super) fn gone(&self) -> Option<Gone> {
         self.state.lock().gone.clone()
     }
@@ -249,6 +267,7 @@ impl State {
             None if self.expires > now => Ok(()),
             // The driver has not come to it yet.
             None | Some(Gone::Expired) => Err(GroupError::MemberExpired { group, member }),
+            Some(Gone::Moved) => Err(GroupError::Replaced(member)),
             Some(Gone::Left) => Err(GroupError::MemberUnknown { group, member }),
             Some(Gone::Refused(error)) => Err(error.clone()),
             Some(Gone::Closed) => Err(EngineError::Closed.into()),

@@ -109,6 +109,7 @@ fn request(id: &str) -> JoinRequest {
         topics: [topic()].into(),
         session_timeout: SESSION,
         from: StartPolicy::Earliest,
+        takes_over: false,
     }
 }
 
@@ -224,6 +225,47 @@ async fn a_member_is_found_from_every_gateway_and_unknown_once_its_own_is_gone()
     let old = two.commit("a", a.generation, at(&of, first(&back), 1)).await;
     assert!(matches!(old, Err(GroupError::Fenced(_))), "{old:?}");
     two.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a Kafka cluster: tests/kafka/run"]
+async fn a_connection_takes_its_member_over_from_another_gateway() {
+    let home = OnCluster::new();
+    let one = Gateway::at(&home, "http://one").await;
+    one.topic(2).await;
+    let two = Gateway::at(&home, "http://two").await;
+    let a = one.join("a").await;
+    one.until("a", |lease| count(&lease.assignment) == 2).await;
+    let session = Some(a.session);
+    let older = MemberRef { session, ..by("a") };
+    let watched = one.groups.changed(&older, one.groups.renew(&older).await.unwrap().version);
+    let eve = JoinRequest { takes_over: true, principal: Principal::named("eve"), ..request("a") };
+    let id = MemberId::new("a").unwrap();
+    assert_eq!(two.groups.join(eve).await, Err(GroupError::MemberTaken(id.clone())));
+    let moved = two.groups.join(JoinRequest { takes_over: true, ..request("a") }).await.unwrap();
+    assert!(moved.session > a.session);
+    let told = until_it_ends(&one, &older, watched.await).await;
+    assert_eq!(told, GroupError::Replaced(id.clone()));
+    assert_eq!(one.groups.renew(&older).await, Err(GroupError::Replaced(id)));
+    let by_call = one.groups.renew(&by("a")).await;
+    assert_eq!(by_call, Err(GroupError::Elsewhere("http://two".to_owned())));
+    two.until("a", |lease| count(&lease.assignment) == 2).await;
+    one.stop().await;
+    two.stop().await;
+}
+
+/// The error that ends a watch; what it holds may change before.
+async fn until_it_ends(
+    gateway: &Gateway,
+    by: &MemberRef,
+    mut seen: Result<Lease, GroupError>,
+) -> GroupError {
+    loop {
+        match seen {
+            Ok(lease) => seen = gateway.groups.changed(by, lease.version).await,
+            Err(error) => return error,
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
