@@ -16,7 +16,7 @@ use super::{
     media::MediaType,
 };
 use crate::domain::{
-    CorruptRecord, Offset, PartitionId, RecordBatch, RecordView, TopicName, ValueKind,
+    CorruptRecord, Offset, PartitionId, RecordBatch, RecordView, Timestamp, TopicName, ValueKind,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -76,8 +76,8 @@ impl RecordEncoder {
         offset: Offset,
         record: &RecordView<'_>,
     ) {
-        let prefix = prefix(topic, partition);
-        self.object_into(out, &prefix, offset, record);
+        let mut same = Same::new(topic, partition);
+        self.object_into(out, &mut same, offset, record);
     }
 
     /// Writes a batch as lines of NDJSON, each with its line feed. What came
@@ -90,10 +90,10 @@ impl RecordEncoder {
         batch: &RecordBatch,
     ) -> Result<(), CorruptRecord> {
         out.reserve(Self::room(batch));
-        let prefix = prefix(topic, partition);
+        let mut same = Same::new(topic, partition);
         for item in batch.iter() {
             let (offset, record) = item?;
-            self.object_into(out, &prefix, offset, &record);
+            self.object_into(out, &mut same, offset, &record);
             out.push(b'\n');
         }
         Ok(())
@@ -114,13 +114,13 @@ impl RecordEncoder {
         batch: &RecordBatch,
     ) -> Result<(), CorruptRecord> {
         out.reserve(Self::room(batch));
-        let prefix = prefix(topic, partition);
+        let mut same = Same::new(topic, partition);
         for (index, item) in batch.iter().enumerate() {
             let (offset, record) = item?;
             if index > 0 {
                 out.push(b',');
             }
-            self.object_into(out, &prefix, offset, &record);
+            self.object_into(out, &mut same, offset, &record);
         }
         Ok(())
     }
@@ -128,15 +128,13 @@ impl RecordEncoder {
     fn object_into(
         &self,
         out: &mut Vec<u8>,
-        prefix: &[u8],
+        same: &mut Same,
         offset: Offset,
         record: &RecordView<'_>,
     ) {
-        let mut digits = itoa::Buffer::new();
-        out.extend_from_slice(prefix);
-        out.extend_from_slice(digits.format(offset.0).as_bytes());
-        out.extend_from_slice(b",\"timestamp\":");
-        out.extend_from_slice(digits.format(record.timestamp.millis()).as_bytes());
+        out.extend_from_slice(&same.begin);
+        out.extend_from_slice(itoa::Buffer::new().format(offset.0).as_bytes());
+        out.extend_from_slice(same.timestamp(record.timestamp));
         if let Some(key) = record.key {
             out.push(b',');
             bytes_into(out, "key", key);
@@ -168,20 +166,41 @@ impl RecordEncoder {
 /// Bytes that the names of a record's members need at most, but for `topic`.
 const ROOM: usize = 128;
 
-/// What all records of a partition begin with.
-fn prefix(topic: Option<&TopicName>, partition: PartitionId) -> Vec<u8> {
-    let mut prefix = Vec::with_capacity(64);
-    prefix.push(b'{');
-    if let Some(topic) = topic {
-        prefix.extend_from_slice(b"\"topic\":\"");
-        // Of letters, digits and `._-`: nothing to escape.
-        prefix.extend_from_slice(topic.as_str().as_bytes());
-        prefix.extend_from_slice(b"\",");
+/// What many records of a batch have in common, written once.
+struct Same {
+    /// Everything before the offset.
+    begin: Vec<u8>,
+    /// The timestamp of the record before, and its member.
+    timestamp: (Option<Timestamp>, Vec<u8>),
+}
+
+impl Same {
+    fn new(topic: Option<&TopicName>, partition: PartitionId) -> Same {
+        let mut begin = Vec::with_capacity(64);
+        begin.push(b'{');
+        if let Some(topic) = topic {
+            begin.extend_from_slice(b"\"topic\":\"");
+            // Of letters, digits and `._-`: nothing to escape.
+            begin.extend_from_slice(topic.as_str().as_bytes());
+            begin.extend_from_slice(b"\",");
+        }
+        begin.extend_from_slice(b"\"partition\":");
+        begin.extend_from_slice(itoa::Buffer::new().format(partition.0).as_bytes());
+        begin.extend_from_slice(b",\"offset\":");
+        Same { begin, timestamp: (None, Vec::with_capacity(32)) }
     }
-    prefix.extend_from_slice(b"\"partition\":");
-    prefix.extend_from_slice(itoa::Buffer::new().format(partition.0).as_bytes());
-    prefix.extend_from_slice(b",\"offset\":");
-    prefix
+
+    /// `,"timestamp":…`. Records that came together mostly have the same.
+    fn timestamp(&mut self, timestamp: Timestamp) -> &[u8] {
+        let (last, member) = &mut self.timestamp;
+        if *last != Some(timestamp) {
+            *last = Some(timestamp);
+            member.clear();
+            member.extend_from_slice(b",\"timestamp\":");
+            member.extend_from_slice(itoa::Buffer::new().format(timestamp.millis()).as_bytes());
+        }
+        member
+    }
 }
 
 /// A member of text: `"name":"…"`, or `"name_base64":"…"` if it is not UTF-8.

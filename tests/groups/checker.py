@@ -306,7 +306,8 @@ def sessions(history):
                 alive[member] = float("inf")
             if answered:
                 session[member] = event["session"]
-                alive[member] = float("inf") if event.get("socket") else event["t0"] + event["session"]
+                # It may have waited long for the group, and counts from its answer.
+                alive[member] = float("inf") if event.get("socket") else event["t"] + event["session"]
             continue
         if answered and member in gone and event["t0"] > gone[member]["t"]:
             told = gone[member]

@@ -291,6 +291,8 @@ impl Coordinator for KafkaGroups {
         self.0.check_room()?;
         let member = self.enrol(id, &request).await?;
         let _ = tokio::time::timeout(FIRST, member.settled()).await;
+        // It was not silent while it waited.
+        member.renew();
         let lease = member.lease();
         if lease.is_err() {
             let _ = tokio::time::timeout(LEFT, member.closed()).await;

@@ -137,6 +137,15 @@ impl Member {
         Ok(())
     }
 
+    /// It has its session timeout from now on, unless that was over before.
+    pub(super) fn renew(&self) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        if state.expires > now {
+            state.expires = now + state.session_timeout;
+        }
+    }
+
     /// What it holds, unless it is none any more.
     pub(super) fn lease(&self) -> Result<Lease, GroupError> {
         let now = Instant::now();
