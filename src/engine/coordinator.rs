@@ -44,7 +44,8 @@ pub struct JoinRequest {
     /// Whether it is to be served here even where another gateway serves it:
     /// it has come by a connection, which cannot be passed on. The gateway
     /// that served it tells its connection there `Replaced`. Without this, the
-    /// answer is `Elsewhere`.
+    /// answer is `Elsewhere`, or `Unavailable` where that gateway names no
+    /// address.
     pub takes_over: bool,
 }
 

@@ -125,8 +125,9 @@ impl Plan {
     /// A partition begins where it is bound for, or with whoever holds it.
     fn seat(&mut self, topic: usize, member: usize, stake: &Stake<'_>) {
         let partition = stake.partition.index();
-        let wanted =
-            |owner: &usize| *owner < self.class.len() && self.wants(*owner).contains(&topic);
+        let wanted = |owner: &usize| {
+            *owner < self.class.len() && self.wants(*owner).binary_search(&topic).is_ok()
+        };
         let owner = stake.next.filter(wanted).or(Some(member).filter(wanted));
         let Some(seat) = self.seats[topic].get_mut(partition) else { return };
         if seat.home.replace(member).is_none()
@@ -142,7 +143,7 @@ impl Plan {
     }
 
     fn queue(&self, topic: usize) -> Queue {
-        let wanting = self.classes.iter().filter(|class| class.wants.contains(&topic));
+        let wanting = self.classes.iter().filter(|class| class.wants.binary_search(&topic).is_ok());
         wanting
             .flat_map(|class| &class.members)
             .map(|member| self.standing(topic, *member))

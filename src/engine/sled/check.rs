@@ -2,7 +2,7 @@
 //! repaired; what sled would harm by opening it is not opened.
 
 use super::{
-    config::SledConfig,
+    config::{SledConfig, check_format},
     disk, guard, keyed,
     keys::Place,
     marks::Marks,
@@ -83,8 +83,9 @@ fn examine(
 ) -> Result<(), EngineError> {
     let config = SledConfig { data_dir: dir.to_owned(), ..SledConfig::default() };
     let marks = Marks::load(&dir.join("marks"))?;
-    if marks.is_none() {
-        report.found("marks", "the file is missing");
+    match &marks {
+        Some(marks) => check_format(marks.format)?,
+        None => report.found("marks", "the file is missing"),
     }
     if let Some(clean) = marks.as_ref().and_then(|m| m.clean) {
         not_shorter(&dir.join("meta"), clean.meta_len)?;

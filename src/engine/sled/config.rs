@@ -1,5 +1,6 @@
 //! How the store is set up, and the sizes that its format depends on.
 
+use crate::engine::EngineError;
 use std::{path::PathBuf, time::Duration};
 
 /// sled's own unit of space. Nodes must stay under a quarter of it: beyond
@@ -21,7 +22,8 @@ pub(super) const COMMIT_BYTES: usize = 448 << 10;
 /// says how far the log was written when it was begun; with more than a
 /// segment's worth under way, a power cut can make that a lie, and the log one
 /// that cannot be told from a damaged one (seen in 3 of 45 cuts at 1 MB, in 0
-/// of 135 below 700 KB).
+/// of 135 below 700 KB). Segments of 4 MiB and commits of 896 KiB were tried:
+/// eight connections with batches of 100 KB were no faster.
 pub(super) const UNSYNCED_BYTES: usize = 480 << 10;
 /// The format of everything under the data directory.
 pub(super) const FORMAT_VERSION: u32 = 1;
@@ -29,6 +31,18 @@ pub(super) const FORMAT_VERSION: u32 = 1;
 const _: () = assert!(VALUE_BYTES * 17 < SEGMENT_BYTES / 4);
 const _: () = assert!(COMMIT_BYTES <= UNSYNCED_BYTES && UNSYNCED_BYTES < SEGMENT_BYTES / 4);
 const _: () = assert!(SMALL_BYTES * 2 <= VALUE_BYTES);
+
+/// Refuses a store that another version wrote in another way.
+pub(super) fn check_format(version: u32) -> Result<(), EngineError> {
+    if version == FORMAT_VERSION {
+        return Ok(());
+    }
+    // Nothing that could be accepted as a loss.
+    Err(EngineError::Unavailable(format!(
+        "the store has format {version}, this program knows {FORMAT_VERSION}: use the version \
+         that wrote it"
+    )))
+}
 
 /// Settings of the sled engine.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,7 +12,7 @@
 //! | `e` topic u32, partition u32 | epochs: rows of u32 epoch, u64 first offset |
 
 use super::{
-    config::FORMAT_VERSION,
+    config::{FORMAT_VERSION, check_format},
     disk, guard,
     keys::Place,
     volume::{Extent, VolumeId},
@@ -181,14 +181,7 @@ impl Meta {
         let failed = AtomicBool::new(false);
         let meta = Meta { db: Mutex::new(Some(db)), log, dir: dir.to_owned(), cache, failed };
         match meta.row::<Format>(b"F")? {
-            Some(format) if format.version == FORMAT_VERSION => {}
-            Some(format) => {
-                return Err(EngineError::Damaged(format!(
-                    "the store has format {}, this program knows {FORMAT_VERSION}: \
-                     use the version that wrote it",
-                    format.version
-                )));
-            }
+            Some(format) => check_format(format.version)?,
             None => {
                 let mut change = Change::default();
                 change.0.insert(b"F", json(&Format { version: FORMAT_VERSION }));

@@ -8,7 +8,7 @@
 use super::{
     ballast::{self, BALLAST_BYTES},
     catalog::{Catalog, Partition, Shared, TopicState},
-    config::SledConfig,
+    config::{SledConfig, check_format},
     disk, guard,
     keyed::{self, Postings},
     keys::Place,
@@ -186,6 +186,11 @@ impl Opening<'_> {
                 self.losses.accept(what, None)?;
                 self.losses.keep(&path)?;
                 Ok(None)
+            }
+            Ok(Some(marks)) => {
+                // Before anything else is read, which may lie otherwise.
+                check_format(marks.format)?;
+                Ok(Some(marks))
             }
             other => other,
         }

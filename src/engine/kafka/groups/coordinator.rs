@@ -54,7 +54,7 @@ impl KafkaGroups {
     /// The member that calls, by its newest connection. Its session is renewed.
     fn entered(&self, by: &MemberRef) -> Result<Arc<Member>, GroupError> {
         let member = self.find(by)?;
-        member.enter(by)?;
+        self.told(by, member.enter(by))?;
         Ok(member)
     }
 
@@ -156,15 +156,51 @@ impl KafkaGroups {
         }
         let driving = driver::drive(Arc::clone(&self.0), Arc::clone(&member));
         self.0.tasks.spawn("kafka member", TaskKind::Worker, driving);
-        let noted = self.0.directory.enter(&member.group, &member.id, &request.principal).await;
-        let mine = noted.and_then(|()| self.0.check_open()).map_err(GroupError::from);
-        // Another gateway may have let it in at the same time.
-        if let Err(error) = mine.and_then(|()| self.check_elsewhere(&member.group, &member.id)) {
-            member.end(Gone::Left);
-            return Err(error);
+        Ok(member)
+    }
+
+    /// Says in the directory that a member is here, once Kafka's group has
+    /// answered it: had it been refused, it would be where it was. `Replaced`
+    /// if it has joined elsewhere since.
+    async fn enlist(&self, member: &Member) -> Result<(), GroupError> {
+        let (group, id, whose) = (&member.group, &member.id, member.principal());
+        self.0.directory.enter(group, id, &whose).await?;
+        self.0.check_open()?;
+        if self.check_elsewhere(group, id).is_err() {
+            return Err(GroupError::Replaced(id.clone()));
         }
         member.list();
-        Ok(member)
+        Ok(())
+    }
+
+    /// The answer to a member: one that is by no connection is served wherever
+    /// the member is now.
+    fn told<T>(&self, by: &MemberRef, answer: Result<T, GroupError>) -> Result<T, GroupError> {
+        match answer {
+            Err(GroupError::Replaced(id)) if by.session.is_none() => {
+                self.check_elsewhere(&by.group, &id)?;
+                Err(GroupError::MemberUnknown { group: by.group.clone(), member: id })
+            }
+            answer => answer,
+        }
+    }
+
+    /// A member that is here joins again; it may have joined elsewhere since.
+    async fn return_of(
+        &self,
+        member: &Arc<Member>,
+        request: &JoinRequest,
+    ) -> Result<Lease, GroupError> {
+        let _joining = request.takes_over.then(|| member.joining());
+        if !request.takes_over {
+            self.check_elsewhere(&member.group, &member.id)?;
+        }
+        let session = self.0.numbers.newest(&member.group).await?;
+        let lease = self.join_again(Arc::clone(member), request, session).await?;
+        if request.takes_over {
+            self.enlist(member).await?;
+        }
+        Ok(lease)
     }
 
     async fn look(&self, group: &GroupName) -> Result<Option<FoundGroup>, GroupError> {
@@ -278,10 +314,13 @@ impl Coordinator for KafkaGroups {
             None => made_up()?,
         };
         if let Some(member) = self.0.here(&request.group, &id) {
-            let session = self.0.numbers.next(&request.group).await?;
-            match self.join_again(Arc::clone(&member), &request, session).await {
+            match self.return_of(&member, &request).await {
                 // It has just gone, and may come back.
-                Err(GroupError::MemberExpired { .. } | GroupError::MemberUnknown { .. }) => {
+                Err(
+                    GroupError::MemberExpired { .. }
+                    | GroupError::MemberUnknown { .. }
+                    | GroupError::Replaced(_),
+                ) => {
                     let _ = tokio::time::timeout(LEFT, member.closed()).await;
                 }
                 answer => return answer,
@@ -291,28 +330,41 @@ impl Coordinator for KafkaGroups {
         self.0.check_room()?;
         let member = self.enrol(id, &request).await?;
         let _ = tokio::time::timeout(FIRST, member.settled()).await;
-        // It was not silent while it waited.
-        member.renew();
         let lease = member.lease();
         if lease.is_err() {
             let _ = tokio::time::timeout(LEFT, member.closed()).await;
+            return lease;
         }
-        lease
+        if let Err(error) = self.enlist(&member).await {
+            member.end(Gone::Left);
+            let by = MemberRef {
+                group: request.group,
+                member: member.id.clone(),
+                principal: request.principal,
+                session: request.takes_over.then_some(0),
+            };
+            return self.told(&by, Err(error));
+        }
+        // It was not silent while it waited.
+        member.renew();
+        member.lease()
     }
 
     async fn renew(&self, member: &MemberRef) -> Result<Lease, GroupError> {
-        self.entered(member)?.lease()
+        let lease = self.entered(member)?.lease();
+        self.told(member, lease)
     }
 
     async fn changed(&self, member: &MemberRef, seen: u64) -> Result<Lease, GroupError> {
-        self.find(member)?.changed(member, seen).await
+        let changed = self.find(member)?.changed(member, seen).await;
+        self.told(member, changed)
     }
 
-    async fn release(&self, member: &MemberRef, what: &Assignment) -> Result<Lease, GroupError> {
-        let member = self.entered(member)?;
+    async fn release(&self, by: &MemberRef, what: &Assignment) -> Result<Lease, GroupError> {
+        let member = self.entered(by)?;
         member.change(|held| held.release(what));
         member.wake.notify_one();
-        member.lease()
+        self.told(by, member.lease())
     }
 
     async fn leave(&self, member: &MemberRef) -> Result<(), GroupError> {

@@ -108,7 +108,8 @@ impl Directory {
         serde_json::from_slice(self.entry(group, id)?.get(8..)?).ok()
     }
 
-    /// Notes that a member is served here, whoever served it before.
+    /// Notes that a member is served here, whoever served it before. What other
+    /// gateways noted before that is known here when it is done.
     pub(super) async fn enter(
         &self,
         group: &GroupName,

@@ -62,18 +62,32 @@ pub(super) async fn drive(groups: Arc<Groups>, member: Arc<Member>) {
         if driver.member.expires() <= Instant::now() {
             driver.member.end(Gone::Expired);
         }
-        if driver.has_moved() {
-            driver.member.end(Gone::Moved);
-        }
+        driver.look_up().await;
     }
     driver.finish().await;
 }
 
 impl Driver {
-    /// Whether another gateway serves the member now.
-    fn has_moved(&self) -> bool {
-        let found = self.groups.directory.find(&self.member.group, &self.member.id);
-        self.member.is_listed() && matches!(found, Whereabouts::At(_) | Whereabouts::Unnamed)
+    /// Ends the member if it has joined at another gateway since. Lists it here
+    /// again if it is not: whoever joined it may have gone before it did, and
+    /// one who struck its predecessor may have been late.
+    async fn look_up(&self) {
+        let Member { group, id, .. } = &*self.member;
+        match self.groups.directory.find(group, id) {
+            Whereabouts::Here => self.member.list(),
+            Whereabouts::At(_) | Whereabouts::Unnamed => {
+                if self.member.follows_directory() {
+                    self.member.end(Gone::Moved);
+                }
+            }
+            Whereabouts::Nowhere if self.member.is_settled() && self.member.gone().is_none() => {
+                let whose = self.member.principal();
+                let entered = self.groups.directory.enter(group, id, &whose);
+                // It is tried again at the next look.
+                let _ = tokio::time::timeout(TICK, entered).await;
+            }
+            Whereabouts::Nowhere => {}
+        }
     }
 
     /// Takes in what the library has to tell. Does not wait.

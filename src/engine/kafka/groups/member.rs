@@ -13,8 +13,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use tokio::{
     sync::{Notify, watch},
@@ -24,6 +25,10 @@ use tokio::{
 /// What was committed last of the places that a member holds; `None` where
 /// nothing was. What is not here was not asked for yet.
 pub(super) type Known = BTreeMap<Place, Option<GroupCommit>>;
+
+/// How much longer than its session timeout a member may be silent while its
+/// first join waits for the cluster.
+const JOINING: Duration = Duration::from_secs(35);
 
 /// Why a member is none any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,13 +59,24 @@ pub(super) struct Member {
     closed: watch::Sender<bool>,
     /// Whether the directory has it here, or had it.
     listed: AtomicBool,
+    /// Joins that come to it again, and are not in the directory yet.
+    joining: AtomicUsize,
+}
+
+/// A join that comes to a member that is there, while it lasts.
+pub(super) struct Joining<'a>(&'a Member);
+
+impl Drop for Joining<'_> {
+    fn drop(&mut self) {
+        self.0.joining.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 struct State {
     principal: Principal,
     topics: BTreeSet<TopicName>,
     from: StartPolicy,
-    session_timeout: std::time::Duration,
+    session_timeout: Duration,
     session: u64,
     held: Held,
     expires: Instant,
@@ -83,7 +99,7 @@ impl Member {
             session_timeout: request.session_timeout,
             session,
             held: Held::default(),
-            expires: Instant::now() + request.session_timeout,
+            expires: Instant::now() + request.session_timeout + JOINING,
             settled: false,
             gone: None,
         };
@@ -97,6 +113,7 @@ impl Member {
             commits: Arc::default(),
             closed: watch::Sender::new(false),
             listed: AtomicBool::new(false),
+            joining: AtomicUsize::new(0),
         }
     }
 
@@ -222,14 +239,26 @@ impl Member {
         self.wake.notify_one();
     }
 
-    /// The directory says that it is served here.
+    /// Whose it is.
+    pub(super) fn principal(&self) -> Principal {
+        self.state.lock().principal.clone()
+    }
+
+    /// The directory has it here.
     pub(super) fn list(&self) {
         self.listed.store(true, Ordering::Release);
     }
 
-    /// Whether the directory has said so.
-    pub(super) fn is_listed(&self) -> bool {
-        self.listed.load(Ordering::Acquire)
+    /// Somebody joins as this member, and says so in the directory next.
+    pub(super) fn joining(&self) -> Joining<'_> {
+        self.joining.fetch_add(1, Ordering::AcqRel);
+        Joining(self)
+    }
+
+    /// Whether it is over here if the directory has it elsewhere: it was here,
+    /// and nobody is about to say that it is again.
+    pub(super) fn follows_directory(&self) -> bool {
+        self.listed.load(Ordering::Acquire) && self.joining.load(Ordering::Acquire) == 0
     }
 
     pub(super) fn gone(&self) -> Option<Gone> {

@@ -254,6 +254,35 @@ async fn a_connection_takes_its_member_over_from_another_gateway() {
     two.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a Kafka cluster: tests/kafka/run"]
+async fn one_that_comes_straight_back_is_not_ended_by_where_it_was_in_between() {
+    let home = OnCluster::new();
+    let one = Gateway::at(&home, "http://one").await;
+    one.topic(2).await;
+    let two = Gateway::at(&home, "http://two").await;
+    let by_connection = JoinRequest { takes_over: true, ..request("a") };
+    one.groups.join(by_connection.clone()).await.unwrap();
+    let between = two.groups.join(by_connection.clone()).await.unwrap();
+    let back = one.groups.join(by_connection).await.unwrap();
+    assert_ne!(back.session, between.session);
+    let in_between = MemberRef { session: Some(between.session), ..by("a") };
+    let seen = two.groups.changed(&in_between, between.version).await;
+    let ended = until_it_ends(&two, &in_between, seen).await;
+    assert_eq!(ended, GroupError::Replaced(MemberId::new("a").unwrap()));
+    let newest = MemberRef { session: Some(back.session), ..by("a") };
+    let mut lease = one.groups.renew(&newest).await.unwrap();
+    while count(&lease.assignment) < 2 {
+        let changed = one.groups.changed(&newest, lease.version);
+        let changed = tokio::time::timeout(Duration::from_secs(60), changed).await;
+        lease = changed.expect("it is given all").unwrap();
+    }
+    let elsewhere = two.groups.renew(&by("a")).await;
+    assert_eq!(elsewhere, Err(GroupError::Elsewhere("http://one".to_owned())));
+    one.stop().await;
+    two.stop().await;
+}
+
 /// The error that ends a watch; what it holds may change before.
 async fn until_it_ends(
     gateway: &Gateway,

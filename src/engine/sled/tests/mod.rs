@@ -192,3 +192,20 @@ async fn a_buffered_topic_starts_an_epoch_after_a_crash_and_not_after_a_clean_st
     assert_eq!((last.epoch.0, last.first.0), (1, 1));
     engine.close().await;
 }
+
+#[tokio::test]
+async fn a_store_of_another_format_is_refused_whatever_is_accepted_and_left_alone() {
+    let mut home = Home::new();
+    home.open().await.close().await;
+    let path = home.data().join("marks");
+    let mut marks = super::marks::Marks::load(&path).unwrap().unwrap();
+    marks.format += 1;
+    marks.store(&path).unwrap();
+    let before = std::fs::read(home.data().join("meta/db")).unwrap();
+    for accept_loss in [false, true] {
+        home.config.accept_loss = accept_loss;
+        let Err(refused) = home.try_open().await else { panic!("it was opened") };
+        assert!(refused.to_string().contains("format"), "{refused}");
+    }
+    assert_eq!(std::fs::read(home.data().join("meta/db")).unwrap(), before);
+}
