@@ -60,7 +60,10 @@ class Cluster:
                 text=True,
             )
 
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # One that begins with a dash would be taken for an option.
+        cluster_id = "-"
+        while cluster_id.startswith("-"):
+            cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         settings.format_folders(run, [node.folder for node in self.nodes.values()], cluster_id, password)
         self.told = described(ports, cluster_id, password, tls)
         draft = self.folder / "cluster.json.new"
