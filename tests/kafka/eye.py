@@ -47,15 +47,15 @@ class Eye:
         consumer.close()
         return found
 
-    def read(self, topic, seconds=60):
-        """Everything that is committed: (partition, offset) -> message, in the order of each.
+    def read(self, topic, seconds=60, committed=True):
+        """Everything (that is committed): (partition, offset) -> message, in the order of each.
 
         Kafka answers a commit when it is certain, and marks it in each partition behind that: until then,
         what readers of the committed take for the end lies before it.
         """
         consumer = Consumer({
             "bootstrap.servers": self.brokers, "group.id": "eye", "enable.auto.commit": False,
-            "isolation.level": "read_committed", "enable.partition.eof": True,
+            "isolation.level": "read_committed" if committed else "read_uncommitted", "enable.partition.eof": True,
         })
         partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
         ends = self.ends(topic, partitions)
@@ -75,6 +75,6 @@ class Eye:
         consumer.close()
         return found
 
-    def names(self, topic):
+    def names(self, topic, committed=True):
         """As `read`, but the name in each value."""
-        return {place: json.loads(m.value())["name"] for place, m in self.read(topic).items()}
+        return {place: json.loads(m.value())["name"] for place, m in self.read(topic, committed=committed).items()}

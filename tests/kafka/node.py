@@ -21,12 +21,17 @@ def command(java, class_path, arguments, heap=()):
 
 
 def is_ending(pid):
-    """Whether a process that has no name any more still holds what it had open."""
+    """Whether a process that has no name any more still holds what it had open.
+
+    Its first thread may have ended, a zombie by then, while another still waits for the disk.
+    """
     try:
+        threads = os.listdir(f"/proc/{pid}/task")
         stat = Path(f"/proc/{pid}/stat").read_text()
-        return not Path(f"/proc/{pid}/cmdline").read_bytes() and stat.rpartition(")")[2].split()[0] not in "ZX"
+        nameless = not Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+    return nameless and (len(threads) > 1 or stat.rpartition(")")[2].split()[0] not in "ZX")
 
 
 class Node:

@@ -51,7 +51,8 @@ class World:
         self.eye.in_sync(self.topic)
         there = self.eye.names(self.topic)
         for name, place in load.book.items():
-            need(there.get(place) == name, f"acknowledged {name} at {place} is {there.get(place)}")
+            if there.get(place) != name:
+                raise RuntimeError(self.missing(name, place, there))
         times = {}
         for name in there.values():
             times[name] = times.get(name, 0) + 1
@@ -77,6 +78,17 @@ class World:
         reconnects = sum(f.reconnects for f in self.followers)
         return (f"{len(load.book)} records acknowledged, {len(load.refusals)} refusals, "
                 f"{len(load.perhaps)} of unknown outcome, {load.repeats} keys sent again, {reconnects} reconnects")
+
+    def missing(self, name, place, there):
+        """What there is to know of a record that is not where it was said to be."""
+        elsewhere = [at for at, found in there.items() if found == name]
+        uncommitted = self.eye.names(self.topic, committed=False)
+        near = {at: uncommitted[at] for at in sorted(uncommitted) if at[0] == place[0] and abs(at[1] - place[1]) < 8}
+        seen = [place in follower.seen for follower in self.followers]
+        whole = next((names for names in self.load.wholes if name in names), [])
+        return (f"acknowledged {name} at {place} is {there.get(place)}, it is at {elsewhere}; of what belongs to it: "
+                f"{ {other: self.load.book.get(other) for other in whole} }; followers saw the place: {seen}; "
+                f"near it, committed or not: {near}")
 
     def close(self):
         self.load.ending.set()

@@ -86,7 +86,7 @@ impl<H: Harness> Deref for Log<H> {
 
 /// The future's answer, which must come within seconds.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let limit = Duration::from_secs(20);
+    let limit = Duration::from_secs(60);
     let answer = tokio::time::timeout(limit, future).await;
     answer.unwrap_or_else(|_| panic!("{what}: no answer within {limit:?}"))
 }

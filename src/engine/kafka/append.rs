@@ -123,7 +123,7 @@ async fn whole(core: &Arc<Core>, job: Job) -> Result<Appended, EngineError> {
             }
             done = again();
         }
-        if matches!(done, Ok(_) | Err(Undone::Aborted(_))) {
+        if transactions::leaves_it_usable(&done) {
             core.pool.give_back(producer);
         }
         let (bases, _) = done?;
@@ -172,7 +172,7 @@ async fn with_key(
                 return Ok(Appended { parts, appended: job.appended, repeated: false });
             }
             Err(undone) if undone.is_scattered() => last = undone.told(),
-            Err(Undone::Aborted(error)) => return Err(error),
+            Err(Undone::Aborted(error) | Undone::Spent(error)) => return Err(error),
             Err(Undone::Fenced) => {}
             // Whoever takes the place next learns what became of it.
             Err(Undone::Unknown(error)) => (unheard, last) = (true, error),
@@ -238,7 +238,7 @@ async fn run_with_key(
             let seen = here.block_on(core.state.seen(end.unwrap_or_default()));
             seen.map(|()| bases).map_err(Undone::Unknown)
         });
-        if let Err(Undone::Fenced | Undone::Unknown(_)) = ran {
+        if !transactions::leaves_it_usable(&ran) {
             *producer = None;
         }
         (job, ran)
@@ -289,7 +289,7 @@ pub(super) async fn forget_expired(core: &Arc<Core>, most: usize) {
             let noted = Noted { raw: core.state.raw.clone(), notes: expired };
             let Some(taken) = producer.as_ref() else { return };
             let done = transactions::run(taken, None, |_| Some(noted), core.deadline());
-            if let Err(Undone::Fenced | Undone::Unknown(_)) = done {
+            if !transactions::leaves_it_usable(&done) {
                 *producer = None;
             }
         });

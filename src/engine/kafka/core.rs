@@ -182,7 +182,7 @@ impl Core {
             let noted = Noted { raw: core.state.raw.clone(), notes };
             let producer = core.pool.take(core.config.publish_timeout)?;
             let done = transactions::run(&producer, None, |_| Some(noted), core.deadline());
-            if matches!(done, Ok(_) | Err(Undone::Aborted(_))) {
+            if transactions::leaves_it_usable(&done) {
                 core.pool.give_back(producer);
             }
             done
@@ -320,7 +320,7 @@ impl Undone {
             Undone::Fenced => {
                 EngineError::Unavailable("another gateway took this producer's place".to_owned())
             }
-            Undone::Aborted(error) | Undone::Unknown(error) => error,
+            Undone::Aborted(error) | Undone::Spent(error) | Undone::Unknown(error) => error,
         }
     }
 }

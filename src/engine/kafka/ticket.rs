@@ -58,7 +58,8 @@ impl Ticket {
         (Ticket(Mutex::new(state)), landing)
     }
 
-    /// One record is in the log.
+    /// One record is in the log. A negative offset says that it is, and not
+    /// where: what was taken for lost and sent again had been written already.
     pub(super) fn landed(&self, offset: i64) {
         let mut state = self.0.lock();
         state.offsets.push(offset);
@@ -101,6 +102,9 @@ impl State {
         // The library keeps the order of a partition, so theirs is that of the
         // records.
         self.offsets.sort_unstable();
+        if self.offsets.first().is_some_and(|least| *least < 0) {
+            return Err(Fall { code: Code::DuplicateSequenceNumber, some_landed: true });
+        }
         let runs = self.offsets.chunk_by(|a, b| a + 1 == *b);
         let run = |run: &[i64]| Run {
             base: Offset(run.first().map_or(0, |base| u64::try_from(*base).unwrap_or(0))),
@@ -143,6 +147,13 @@ mod tests {
         assert_eq!(told(2, &[late, never]), fall(false));
         assert_eq!(told(2, &[never, late]), fall(false));
         assert_eq!(told(2, &[Ok(1), late]), fall(true));
+    }
+
+    #[test]
+    fn what_is_there_and_nobody_knows_where_is_told_as_unknown() {
+        let fall = Fall { code: Code::DuplicateSequenceNumber, some_landed: true };
+        assert_eq!(told(3, &[Ok(-1001), Ok(-1000), Ok(-999)]), Some(Err(fall)));
+        assert_eq!(told(2, &[Ok(-1), Ok(7)]), Some(Err(fall)));
     }
 
     #[test]

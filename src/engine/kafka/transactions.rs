@@ -58,6 +58,12 @@ pub(super) enum Undone {
     Fenced,
     /// Nothing happened.
     Aborted(EngineError),
+    /// Nothing happened, but the producer is of no use any more. The library
+    /// drops what was not reported yet and gives its sequence numbers to what
+    /// is sent next. The cluster may have it under these numbers, though: then it
+    /// takes the next records for a repeat of it, answers that they are there,
+    /// and drops them.
+    Spent(EngineError),
     /// Perhaps it did. The producer is of no use any more.
     Unknown(EngineError),
 }
@@ -65,8 +71,17 @@ pub(super) enum Undone {
 impl Undone {
     /// Whether the same may go better at once.
     pub(super) fn is_scattered(&self) -> bool {
-        matches!(self, Undone::Aborted(EngineError::Unavailable(told)) if told == SCATTERED)
+        matches!(self, Undone::Aborted(error) if is_scattered(error))
     }
+}
+
+fn is_scattered(error: &EngineError) -> bool {
+    matches!(error, EngineError::Unavailable(told) if told == SCATTERED)
+}
+
+/// Whether the producer that did this can run another transaction.
+pub(super) fn leaves_it_usable<T>(done: &Result<T, Undone>) -> bool {
+    matches!(done, Ok(_) | Err(Undone::Aborted(_)))
 }
 
 /// One transaction: the records, then what `note` makes of where they went.
@@ -83,7 +98,13 @@ pub(super) fn run(
     let written = write(producer, work, note, deadline, topic);
     let (bases, noted) = match written {
         Ok(written) => written,
-        Err(error) => return Err(abort(producer, error, deadline)),
+        Err(error) => {
+            let all_reported = is_scattered(&error);
+            return Err(match abort(producer, error, deadline) {
+                Undone::Spent(error) if all_reported => Undone::Aborted(error),
+                undone => undone,
+            });
+        }
     };
     commit(producer, topic, deadline)?;
     Ok((bases, noted))
@@ -187,7 +208,7 @@ fn abort(producer: &Producer, error: EngineError, deadline: Instant) -> Undone {
         }
     };
     match aborted {
-        Ok(()) => Undone::Aborted(error),
+        Ok(()) => Undone::Spent(error),
         Err(fault) if errors::is_fenced(&fault) => Undone::Fenced,
         Err(fault) => {
             tracing::debug!(%fault, "a transaction was left to the cluster to undo");

@@ -4,7 +4,7 @@ use super::{
     context::Rebalances,
     directory::{self, Whereabouts},
     driver,
-    member::{Gone, Member},
+    member::{Gone, Joining, Member},
     offsets,
     outside::{self, FoundGroup},
     standing::state_of,
@@ -54,7 +54,7 @@ impl KafkaGroups {
     /// The member that calls, by its newest connection. Its session is renewed.
     fn entered(&self, by: &MemberRef) -> Result<Arc<Member>, GroupError> {
         let member = self.find(by)?;
-        self.told(by, member.enter(by))?;
+        self.told(&by.group, by.session.is_some(), member.enter(by))?;
         Ok(member)
     }
 
@@ -106,16 +106,19 @@ impl KafkaGroups {
         topics.iter().map(|topic| naming::raw(prefix, topic)).collect()
     }
 
-    /// The same member comes again.
+    /// A member that is here joins again.
     async fn join_again(
         &self,
-        member: Arc<Member>,
+        member: &Arc<Member>,
         request: &JoinRequest,
-        session: Generation,
-    ) -> Result<Lease, GroupError> {
-        if member.join_again(request, session.0)?
-            && let Some(consumer) = member.consumer()
-        {
+    ) -> Result<Joining, GroupError> {
+        if !request.takes_over {
+            // It may have joined there since.
+            self.check_elsewhere(&member.group, &member.id)?;
+        }
+        let session = self.0.numbers.newest(&member.group).await?;
+        let (joining, others) = member.join_again(request, session.0)?;
+        if let Some(consumer) = member.consumer().filter(|_| others) {
             let raws = self.raws(&request.topics);
             let asked = self.0.core().beside(move |_| {
                 let raws: Vec<&str> = raws.iter().map(String::as_str).collect();
@@ -123,11 +126,11 @@ impl KafkaGroups {
             });
             asked.await?.map_err(|e| EngineError::Unavailable(e.to_string()))?;
         }
-        member.lease()
+        Ok(joining)
     }
 
     /// A new member of Kafka's group.
-    async fn enrol(&self, id: MemberId, request: &JoinRequest) -> Result<Arc<Member>, GroupError> {
+    async fn enrol(&self, id: MemberId, request: &JoinRequest) -> Result<Joining, GroupError> {
         let session = self.0.numbers.newest(&request.group).await?;
         let wake = Arc::<Notify>::default();
         let (raw, raws) = (self.0.raw(&request.group), self.raws(&request.topics));
@@ -154,53 +157,40 @@ impl KafkaGroups {
             unused?;
             return Err(EngineError::Unavailable("the member joins already".to_owned()).into());
         }
-        let driving = driver::drive(Arc::clone(&self.0), Arc::clone(&member));
+        let joining = member.joining();
+        let driving = driver::drive(Arc::clone(&self.0), member);
         self.0.tasks.spawn("kafka member", TaskKind::Worker, driving);
-        Ok(member)
+        Ok(joining)
     }
 
     /// Says in the directory that a member is here, once Kafka's group has
     /// answered it: had it been refused, it would be where it was. `Replaced`
-    /// if it has joined elsewhere since.
-    async fn enlist(&self, member: &Member) -> Result<(), GroupError> {
-        let (group, id, whose) = (&member.group, &member.id, member.principal());
+    /// if it has joined elsewhere meanwhile.
+    async fn enlist(&self, joining: Joining) -> Result<Lease, GroupError> {
+        let (group, id, whose) = (&joining.group, &joining.id, joining.principal());
         self.0.directory.enter(group, id, &whose).await?;
         self.0.check_open()?;
         if self.check_elsewhere(group, id).is_err() {
             return Err(GroupError::Replaced(id.clone()));
         }
-        member.list();
-        Ok(())
+        joining.lease()
     }
 
-    /// The answer to a member: one that is by no connection is served wherever
-    /// the member is now.
-    fn told<T>(&self, by: &MemberRef, answer: Result<T, GroupError>) -> Result<T, GroupError> {
+    /// The answer to a member: one that has no connection is served wherever it
+    /// is now.
+    fn told<T>(
+        &self,
+        group: &GroupName,
+        connected: bool,
+        answer: Result<T, GroupError>,
+    ) -> Result<T, GroupError> {
         match answer {
-            Err(GroupError::Replaced(id)) if by.session.is_none() => {
-                self.check_elsewhere(&by.group, &id)?;
-                Err(GroupError::MemberUnknown { group: by.group.clone(), member: id })
+            Err(GroupError::Replaced(member)) if !connected => {
+                self.check_elsewhere(group, &member)?;
+                Err(GroupError::MemberUnknown { group: group.clone(), member })
             }
             answer => answer,
         }
-    }
-
-    /// A member that is here joins again; it may have joined elsewhere since.
-    async fn return_of(
-        &self,
-        member: &Arc<Member>,
-        request: &JoinRequest,
-    ) -> Result<Lease, GroupError> {
-        let _joining = request.takes_over.then(|| member.joining());
-        if !request.takes_over {
-            self.check_elsewhere(&member.group, &member.id)?;
-        }
-        let session = self.0.numbers.newest(&member.group).await?;
-        let lease = self.join_again(Arc::clone(member), request, session).await?;
-        if request.takes_over {
-            self.enlist(member).await?;
-        }
-        Ok(lease)
     }
 
     async fn look(&self, group: &GroupName) -> Result<Option<FoundGroup>, GroupError> {
@@ -314,7 +304,9 @@ impl Coordinator for KafkaGroups {
             None => made_up()?,
         };
         if let Some(member) = self.0.here(&request.group, &id) {
-            match self.return_of(&member, &request).await {
+            match self.join_again(&member, &request).await {
+                Ok(joining) if request.takes_over => return self.enlist(joining).await,
+                Ok(joining) => return joining.lease(),
                 // It has just gone, and may come back.
                 Err(
                     GroupError::MemberExpired { .. }
@@ -323,48 +315,40 @@ impl Coordinator for KafkaGroups {
                 ) => {
                     let _ = tokio::time::timeout(LEFT, member.closed()).await;
                 }
-                answer => return answer,
+                Err(error) => return Err(error),
             }
         }
         self.check_entry(&request, &id)?;
         self.0.check_room()?;
-        let member = self.enrol(id, &request).await?;
+        let joining = self.enrol(id, &request).await?;
+        let member = Arc::clone(&joining);
         let _ = tokio::time::timeout(FIRST, member.settled()).await;
-        let lease = member.lease();
-        if lease.is_err() {
+        if let Err(refused) = member.lease() {
             let _ = tokio::time::timeout(LEFT, member.closed()).await;
-            return lease;
+            return Err(refused);
         }
-        if let Err(error) = self.enlist(&member).await {
+        let lease = self.enlist(joining).await;
+        if lease.is_err() {
             member.end(Gone::Left);
-            let by = MemberRef {
-                group: request.group,
-                member: member.id.clone(),
-                principal: request.principal,
-                session: request.takes_over.then_some(0),
-            };
-            return self.told(&by, Err(error));
         }
-        // It was not silent while it waited.
-        member.renew();
-        member.lease()
+        self.told(&request.group, request.takes_over, lease)
     }
 
     async fn renew(&self, member: &MemberRef) -> Result<Lease, GroupError> {
         let lease = self.entered(member)?.lease();
-        self.told(member, lease)
+        self.told(&member.group, member.session.is_some(), lease)
     }
 
     async fn changed(&self, member: &MemberRef, seen: u64) -> Result<Lease, GroupError> {
         let changed = self.find(member)?.changed(member, seen).await;
-        self.told(member, changed)
+        self.told(&member.group, member.session.is_some(), changed)
     }
 
     async fn release(&self, by: &MemberRef, what: &Assignment) -> Result<Lease, GroupError> {
         let member = self.entered(by)?;
         member.change(|held| held.release(what));
         member.wake.notify_one();
-        self.told(by, member.lease())
+        self.told(&by.group, by.session.is_some(), member.lease())
     }
 
     async fn leave(&self, member: &MemberRef) -> Result<(), GroupError> {
@@ -383,9 +367,10 @@ impl Coordinator for KafkaGroups {
         commits: Vec<GroupCommit>,
     ) -> Result<(), GroupError> {
         match by {
-            Committer::Member(member, told) => {
-                let member = self.entered(&member)?;
-                offsets::by_member(&self.0, &member, told, commits).await
+            Committer::Member(by, generation) => {
+                let member = self.entered(&by)?;
+                let done = offsets::by_member(&self.0, &member, generation, commits).await;
+                self.told(group, by.session.is_some(), done)
             }
             Committer::Outsider => self.commit_outside(group, commits, false).await,
         }

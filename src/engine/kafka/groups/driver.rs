@@ -68,25 +68,22 @@ pub(super) async fn drive(groups: Arc<Groups>, member: Arc<Member>) {
 }
 
 impl Driver {
-    /// Ends the member if it has joined at another gateway since. Lists it here
-    /// again if it is not: whoever joined it may have gone before it did, and
-    /// one who struck its predecessor may have been late.
+    /// Ends the member if it has joined at another gateway since. Enters it in
+    /// the directory again if it is not there: whoever struck its predecessor
+    /// may have been late.
     async fn look_up(&self) {
         let Member { group, id, .. } = &*self.member;
+        // What a join has to say is not there yet.
+        let Some(joined) = self.member.joined() else { return };
         match self.groups.directory.find(group, id) {
-            Whereabouts::Here => self.member.list(),
-            Whereabouts::At(_) | Whereabouts::Unnamed => {
-                if self.member.follows_directory() {
-                    self.member.end(Gone::Moved);
-                }
-            }
-            Whereabouts::Nowhere if self.member.is_settled() && self.member.gone().is_none() => {
+            Whereabouts::Here => {}
+            Whereabouts::At(_) | Whereabouts::Unnamed => self.member.move_away(joined),
+            Whereabouts::Nowhere => {
                 let whose = self.member.principal();
                 let entered = self.groups.directory.enter(group, id, &whose);
                 // It is tried again at the next look.
                 let _ = tokio::time::timeout(TICK, entered).await;
             }
-            Whereabouts::Nowhere => {}
         }
     }
 

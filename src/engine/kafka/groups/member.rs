@@ -11,10 +11,8 @@ use crate::{
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    ops::Deref,
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
@@ -25,10 +23,6 @@ use tokio::{
 /// What was committed last of the places that a member holds; `None` where
 /// nothing was. What is not here was not asked for yet.
 pub(super) type Known = BTreeMap<Place, Option<GroupCommit>>;
-
-/// How much longer than its session timeout a member may be silent while its
-/// first join waits for the cluster.
-const JOINING: Duration = Duration::from_secs(35);
 
 /// Why a member is none any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,18 +51,25 @@ pub(super) struct Member {
     /// Held while it commits, and while partitions are let go of.
     pub commits: Arc<tokio::sync::Mutex<Known>>,
     closed: watch::Sender<bool>,
-    /// Whether the directory has it here, or had it.
-    listed: AtomicBool,
-    /// Joins that come to it again, and are not in the directory yet.
-    joining: AtomicUsize,
 }
 
-/// A join that comes to a member that is there, while it lasts.
-pub(super) struct Joining<'a>(&'a Member);
+/// A member while somebody joins as it. Until this is dropped it is not silent,
+/// and the directory may not have it here yet.
+pub(super) struct Joining(Arc<Member>);
 
-impl Drop for Joining<'_> {
+impl Deref for Joining {
+    type Target = Arc<Member>;
+
+    fn deref(&self) -> &Arc<Member> {
+        &self.0
+    }
+}
+
+impl Drop for Joining {
     fn drop(&mut self) {
-        self.0.joining.fetch_sub(1, Ordering::AcqRel);
+        let mut state = self.0.state.lock();
+        state.joins -= 1;
+        state.expires = Instant::now() + state.session_timeout;
     }
 }
 
@@ -79,6 +80,9 @@ struct State {
     session_timeout: Duration,
     session: u64,
     held: Held,
+    /// Joins that are under way.
+    joins: usize,
+    /// When it has been silent for too long, unless somebody joins as it.
     expires: Instant,
     /// Whether Kafka's group has answered it once.
     settled: bool,
@@ -99,7 +103,8 @@ impl Member {
             session_timeout: request.session_timeout,
             session,
             held: Held::default(),
-            expires: Instant::now() + request.session_timeout + JOINING,
+            joins: 0,
+            expires: Instant::now() + request.session_timeout,
             settled: false,
             gone: None,
         };
@@ -112,8 +117,6 @@ impl Member {
             wake,
             commits: Arc::default(),
             closed: watch::Sender::new(false),
-            listed: AtomicBool::new(false),
-            joining: AtomicUsize::new(0),
         }
     }
 
@@ -128,20 +131,24 @@ impl Member {
     }
 
     /// The same member comes again. Answers whether it wants other topics now.
-    pub(super) fn join_again(&self, by: &JoinRequest, session: u64) -> Result<bool, GroupError> {
+    pub(super) fn join_again(
+        self: &Arc<Member>,
+        by: &JoinRequest,
+        session: u64,
+    ) -> Result<(Joining, bool), GroupError> {
         let mut state = self.state.lock();
         state.check_principal(&self.id, &by.principal)?;
         state.check_there(self, Instant::now())?;
         state.session = session;
         state.from = by.from;
         state.session_timeout = by.session_timeout;
-        state.expires = Instant::now() + by.session_timeout;
+        state.joins += 1;
         state.held.touch();
         let others = state.topics != by.topics;
         state.topics.clone_from(&by.topics);
         drop(state);
         self.tell();
-        Ok(others)
+        Ok((Joining(Arc::clone(self)), others))
     }
 
     /// Whether the caller is this member, by its newest connection; renews its
@@ -152,15 +159,6 @@ impl Member {
         state.check(self, by, now)?;
         state.expires = now + state.session_timeout;
         Ok(())
-    }
-
-    /// It has its session timeout from now on, unless that was over before.
-    pub(super) fn renew(&self) {
-        let now = Instant::now();
-        let mut state = self.state.lock();
-        if state.expires > now {
-            state.expires = now + state.session_timeout;
-        }
     }
 
     /// What it holds, unless it is none any more.
@@ -244,21 +242,27 @@ impl Member {
         self.state.lock().principal.clone()
     }
 
-    /// The directory has it here.
-    pub(super) fn list(&self) {
-        self.listed.store(true, Ordering::Release);
+    /// Somebody joins as this member, which is new.
+    pub(super) fn joining(self: &Arc<Member>) -> Joining {
+        self.state.lock().joins += 1;
+        Joining(Arc::clone(self))
     }
 
-    /// Somebody joins as this member, and says so in the directory next.
-    pub(super) fn joining(&self) -> Joining<'_> {
-        self.joining.fetch_add(1, Ordering::AcqRel);
-        Joining(self)
+    /// By which join it is here; `None` while somebody joins, or when it is none
+    /// any more.
+    pub(super) fn joined(&self) -> Option<u64> {
+        self.state.lock().joined()
     }
 
-    /// Whether it is over here if the directory has it elsewhere: it was here,
-    /// and nobody is about to say that it is again.
-    pub(super) fn follows_directory(&self) -> bool {
-        self.listed.load(Ordering::Acquire) && self.joining.load(Ordering::Acquire) == 0
+    /// It is served elsewhere, unless somebody has joined as it here since
+    /// `joined`.
+    pub(super) fn move_away(&self, joined: u64) {
+        let mut state = self.state.lock();
+        if state.joined() == Some(joined) {
+            state.gone = Some(Gone::Moved);
+            drop(state);
+            self.tell();
+        }
     }
 
     pub(super) fn gone(&self) -> Option<Gone> {
@@ -266,7 +270,7 @@ impl Member {
     }
 
     pub(super) fn expires(&self) -> Instant {
-        self.state.lock().expires
+        self.state.lock().expires(Instant::now())
     }
 
     /// It has left Kafka's group.
@@ -286,6 +290,14 @@ impl Member {
 }
 
 impl State {
+    fn joined(&self) -> Option<u64> {
+        (self.joins == 0 && self.gone.is_none()).then_some(self.session)
+    }
+
+    fn expires(&self, now: Instant) -> Instant {
+        if self.joins > 0 { now + self.session_timeout } else { self.expires }
+    }
+
     fn check(&self, of: &Member, by: &MemberRef, now: Instant) -> Result<(), GroupError> {
         self.check_principal(&of.id, &by.principal)?;
         self.check_there(of, now)?;
@@ -302,7 +314,7 @@ impl State {
     fn check_there(&self, of: &Member, now: Instant) -> Result<(), GroupError> {
         let (group, member) = (of.group.clone(), of.id.clone());
         match &self.gone {
-            None if self.expires > now => Ok(()),
+            None if self.expires(now) > now => Ok(()),
             // The driver has not come to it yet.
             None | Some(Gone::Expired) => Err(GroupError::MemberExpired { group, member }),
             Some(Gone::Moved) => Err(GroupError::Replaced(member)),

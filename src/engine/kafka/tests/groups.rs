@@ -46,6 +46,14 @@ impl Gateway {
         Gateway::start(&OnCluster { config }).await
     }
 
+    /// Two of them, and the topic, with two partitions.
+    async fn two() -> (Gateway, Gateway, Arc<Topic>) {
+        let home = OnCluster::new();
+        let one = Gateway::at(&home, "http://one").await;
+        let of = one.topic(2).await;
+        (one, Gateway::at(&home, "http://two").await, of)
+    }
+
     async fn topic(&self, partitions: u32) -> Arc<Topic> {
         let partitions = PartitionCount(partitions);
         let config = TopicConfig { partitions, ..TopicConfig::default() };
@@ -199,10 +207,7 @@ async fn one_who_does_not_release_has_its_grace_and_one_who_is_silent_expires() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Kafka cluster: tests/kafka/run"]
 async fn a_member_is_found_from_every_gateway_and_unknown_once_its_own_is_gone() {
-    let home = OnCluster::new();
-    let one = Gateway::at(&home, "http://one").await;
-    let of = one.topic(2).await;
-    let two = Gateway::at(&home, "http://two").await;
+    let (one, two, of) = Gateway::two().await;
     let a = one.join("a").await;
     two.join("b").await;
     let elsewhere = two.groups.renew(&by("a")).await;
@@ -230,10 +235,7 @@ async fn a_member_is_found_from_every_gateway_and_unknown_once_its_own_is_gone()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Kafka cluster: tests/kafka/run"]
 async fn a_connection_takes_its_member_over_from_another_gateway() {
-    let home = OnCluster::new();
-    let one = Gateway::at(&home, "http://one").await;
-    one.topic(2).await;
-    let two = Gateway::at(&home, "http://two").await;
+    let (one, two, _) = Gateway::two().await;
     let a = one.join("a").await;
     one.until("a", |lease| count(&lease.assignment) == 2).await;
     let session = Some(a.session);
@@ -257,10 +259,7 @@ async fn a_connection_takes_its_member_over_from_another_gateway() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Kafka cluster: tests/kafka/run"]
 async fn one_that_comes_straight_back_is_not_ended_by_where_it_was_in_between() {
-    let home = OnCluster::new();
-    let one = Gateway::at(&home, "http://one").await;
-    one.topic(2).await;
-    let two = Gateway::at(&home, "http://two").await;
+    let (one, two, _) = Gateway::two().await;
     let by_connection = JoinRequest { takes_over: true, ..request("a") };
     one.groups.join(by_connection.clone()).await.unwrap();
     let between = two.groups.join(by_connection.clone()).await.unwrap();
