@@ -1,6 +1,7 @@
 //! tidegate: a pub/sub messaging gateway. `src/ARCHITECTURE.md` is the map of
 //! these rooms and of who may know whom; `tests/tidy.rs` holds it.
 
+pub mod auth;
 pub mod broker;
 pub mod cli;
 pub mod client;
