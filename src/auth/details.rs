@@ -25,10 +25,8 @@ struct Detail {
     #[serde(rename = "type")]
     _type: String,
     actions: Vec<String>,
-    #[serde(default)]
-    topics: Vec<String>,
-    #[serde(default)]
-    groups: Vec<String>,
+    topics: Option<Vec<String>>,
+    groups: Option<Vec<String>>,
     keys: Option<Vec<String>>,
     keys_base64: Option<Vec<String>>,
 }
@@ -54,6 +52,10 @@ pub(super) fn grants(claim: &Value) -> (Vec<Grant>, Vec<Remark>) {
 }
 
 fn grant(origin: &str, object: &Value) -> Result<Grant, String> {
+    let nothing = |(name, value): (&String, &Value)| value.is_null().then(|| name.clone());
+    if let Some(name) = object.as_object().and_then(|members| members.iter().find_map(nothing)) {
+        return Err(format!("'{name}' is null: whether that narrows it is not clear"));
+    }
     let detail = Detail::deserialize(object).map_err(|error| error.to_string())?;
     let action = |word: &String| Action::of(word).ok_or(format!("unknown action '{word}'"));
     let actions = detail.actions.iter().map(action).collect::<Result<Vec<_>, _>>()?;
@@ -63,14 +65,17 @@ fn grant(origin: &str, object: &Value) -> Result<Grant, String> {
                     what others must see"
             .to_owned());
     }
-    let gateway = detail.topics.is_empty() && detail.groups.is_empty();
-    if gateway && actions != [Action::Admin] {
+    // An empty list is no absent one: it narrows to nothing.
+    let unnamed = detail.topics.is_none() && detail.groups.is_none();
+    let gateway = unnamed && actions == [Action::Admin];
+    let everything = || vec![Pattern::ANY.to_owned()];
+    let named = |names: Option<Vec<String>>| match names {
+        None if gateway => everything(),
+        names => names.unwrap_or_default(),
+    };
+    let (topics, groups) = (patterns(&named(detail.topics))?, patterns(&named(detail.groups))?);
+    if topics.is_empty() && groups.is_empty() {
         return Err("it names neither 'topics' nor 'groups'".to_owned());
-    }
-    let (mut topics, mut groups) = (patterns(&detail.topics)?, patterns(&detail.groups)?);
-    if gateway {
-        topics = patterns(&[Pattern::ANY.to_owned()])?;
-        groups.clone_from(&topics);
     }
     Ok(Grant { origin: origin.to_owned(), actions, topics, groups, keys, gateway })
 }
@@ -143,6 +148,9 @@ mod tests {
         assert!(ours(json!({"actions": ["read", "write"]})).contains("write"));
         assert!(ours(json!({"topics": ["a***"]})).contains("***"));
         assert!(ours(json!({"topics": []})).contains("neither"));
+        assert!(ours(json!({"actions": ["admin"], "topics": []})).contains("neither"));
+        assert!(ours(json!({"keys": null})).contains("null"));
+        assert!(ours(json!({"actions": ["admin"], "topics": null})).contains("null"));
         assert!(ours(json!({"topics": "t"})).contains("sequence"));
         assert!(ours(json!({"keys_base64": ["?"]})).contains("'?'"));
         assert!(ours(json!({"keys": ["k".repeat(MAX_KEY_BYTES + 1)]})).contains("bytes"));

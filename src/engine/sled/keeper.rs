@@ -37,14 +37,23 @@ const EXPIRE: usize = 20_000;
 /// Runs until `stop` says so or its sender is gone.
 pub(super) fn keeper(store: &Arc<Store>, stop: &Receiver<()>) {
     let mut last = Instant::now();
+    // Whether the space was there at the last look: files are looked at seldom.
+    let mut kept = false;
     while stop.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
         step("preparing the next volume", || prepare_if_due(store));
-        if matches!(*store.health.read(), Health::Ready) {
+        let well = matches!(*store.health.read(), Health::Ready);
+        if well && !kept {
             let (data, reserve) = (&store.config.data_dir, store.config.reserve_bytes);
-            step("keeping space", || ballast::take(data, reserve).map(drop));
+            step("keeping space", || {
+                kept = ballast::take(data, reserve)?;
+                Ok(())
+            });
         }
+        // At once when it is well again, which it may not be now.
+        kept &= well;
         if last.elapsed() >= ROUND {
             last = Instant::now();
+            kept = false;
             step("writing the marks", || store.store_marks(false));
             let data = &store.config.data_dir;
             step("keeping space", || ballast::hold(data));
