@@ -19,7 +19,7 @@ use super::{
     pool::SLOTS,
     publisher::discard,
     ticket::Run,
-    transactions::{self, Noted, Undone, Work},
+    transactions::{self, Undone, Work},
 };
 use crate::{
     domain::{Offset, PackedRecords, PartitionId, Timestamp},
@@ -113,9 +113,9 @@ async fn whole(core: &Arc<Core>, job: Job) -> Result<Appended, EngineError> {
     let turn = core.pool.turn().await?;
     let done = core.beside(move |core| {
         let _turn = turn;
-        let producer = core.pool.take(core.config.publish_timeout)?;
+        let own = core.pool.take(core.config.publish_timeout)?;
         let deadline = core.deadline();
-        let again = || transactions::run(&producer, Some(&job.work()), |_| None, deadline);
+        let again = || transactions::run(&own.producer, Some(&job.work()), |_| None, deadline);
         let mut done = again();
         for _ in 1..ATTEMPTS {
             if !done.as_ref().is_err_and(Undone::is_scattered) {
@@ -123,9 +123,7 @@ async fn whole(core: &Arc<Core>, job: Job) -> Result<Appended, EngineError> {
             }
             done = again();
         }
-        if transactions::leaves_it_usable(&done) {
-            core.pool.give_back(producer);
-        }
+        core.pool.give_back(own, transactions::leaves_it_usable(&done));
         let (bases, _) = done?;
         let parts = job.placed(&bases);
         Ok(Appended { parts, appended: job.appended, repeated: false })
@@ -231,7 +229,7 @@ async fn run_with_key(
             let note = KeyNote::of((request.digest, job.mark), expires, job.appended, &parts);
             let of = job.topic.topic().incarnation;
             let notes = vec![notes::key_note(of, &request.key, Some(&note))];
-            Some(Noted { raw: core.state.raw.clone(), notes })
+            Some(core.state.noted(notes))
         };
         let ran = transactions::run(taken, Some(&job.work()), note, core.deadline());
         let ran = ran.and_then(|(bases, end)| {
@@ -286,9 +284,9 @@ pub(super) async fn forget_expired(core: &Arc<Core>, most: usize) {
         let core = Arc::clone(core);
         let forgotten = runtime::blocking(move || {
             let mut producer = producer;
-            let noted = Noted { raw: core.state.raw.clone(), notes: expired };
             let Some(taken) = producer.as_ref() else { return };
-            let done = transactions::run(taken, None, |_| Some(noted), core.deadline());
+            let note = |_: &[Offset]| Some(core.state.noted(expired));
+            let done = transactions::run(taken, None, note, core.deadline());
             if !transactions::leaves_it_usable(&done) {
                 *producer = None;
             }

@@ -14,7 +14,7 @@ use super::{
     publisher::Publisher,
     state::StateTopic,
     ticket::Fall,
-    transactions::{self, Noted, Undone},
+    transactions::{self, Undone},
 };
 use crate::{
     domain::{Clock, Offset, PartitionId, Timestamp, TopicName},
@@ -168,7 +168,7 @@ impl Core {
     }
 
     async fn note_one(&self, notes: Vec<Note>) -> Result<Offset, EngineError> {
-        let noted = Noted { raw: self.state.raw.clone(), notes };
+        let noted = self.state.noted(notes);
         let landing = transactions::send_notes(&self.publisher.producer(), &noted);
         let landing = landing.await.unwrap_or(Err(Fall::UNHEARD));
         let runs = landing.map_err(|fall| fall.told(None))?;
@@ -179,12 +179,10 @@ impl Core {
         let turn = self.pool.turn().await?;
         let done = self.beside(move |core| {
             let _turn = turn;
-            let noted = Noted { raw: core.state.raw.clone(), notes };
-            let producer = core.pool.take(core.config.publish_timeout)?;
-            let done = transactions::run(&producer, None, |_| Some(noted), core.deadline());
-            if transactions::leaves_it_usable(&done) {
-                core.pool.give_back(producer);
-            }
+            let own = core.pool.take(core.config.publish_timeout)?;
+            let note = |_: &[Offset]| Some(core.state.noted(notes));
+            let done = transactions::run(&own.producer, None, note, core.deadline());
+            core.pool.give_back(own, transactions::leaves_it_usable(&done));
             done
         });
         match done.await? {

@@ -41,8 +41,17 @@ pub(super) struct Pool {
 struct Own {
     /// The one that rested longest is taken first: the cluster may still be
     /// finishing the last transaction of one that was just used.
-    idle: VecDeque<Producer>,
+    idle: VecDeque<OwnProducer>,
+    /// Numbers whose producers were of no use any more. The cluster keeps each
+    /// number for days.
+    free: Vec<u64>,
     made: u64,
+}
+
+/// A producer of this gateway alone.
+pub(super) struct OwnProducer {
+    number: u64,
+    pub producer: Producer,
 }
 
 impl Pool {
@@ -51,7 +60,7 @@ impl Pool {
             clients: clients.clone(),
             gateway: format!("{family}-{gateway:016x}"),
             family: family.to_owned(),
-            own: Mutex::new(Own { idle: VecDeque::new(), made: 0 }),
+            own: Mutex::new(Own { idle: VecDeque::new(), free: vec![], made: 0 }),
             turns: Arc::new(Semaphore::new(most.max(1))),
             slots: (0..SLOTS).map(|_| Arc::default()).collect(),
         }
@@ -63,21 +72,35 @@ impl Pool {
     }
 
     /// A producer of this gateway alone, ready. Blocks.
-    pub(super) fn take(&self, most: Duration) -> Result<Producer, Undone> {
-        let id = {
+    pub(super) fn take(&self, most: Duration) -> Result<OwnProducer, Undone> {
+        let number = {
             let mut own = self.own.lock();
             if let Some(idle) = own.idle.pop_front() {
                 return Ok(idle);
             }
-            own.made += 1;
-            format!("{}-{}", self.gateway, own.made)
+            own.free.pop().unwrap_or_else(|| {
+                own.made += 1;
+                own.made
+            })
         };
-        self.ready(&id, most)
+        match self.ready(&format!("{}-{number}", self.gateway), most) {
+            Ok(producer) => Ok(OwnProducer { number, producer }),
+            Err(undone) => {
+                self.own.lock().free.push(number);
+                Err(undone)
+            }
+        }
     }
 
-    /// Gives one back that is still of use.
-    pub(super) fn give_back(&self, producer: Producer) {
-        self.own.lock().idle.push_back(producer);
+    /// Gives one back. If it is not `of_use` any more, another one has its number
+    /// next. Blocks then.
+    pub(super) fn give_back(&self, own: OwnProducer, of_use: bool) {
+        if of_use {
+            self.own.lock().idle.push_back(own);
+            return;
+        }
+        drop(own.producer);
+        self.own.lock().free.push(own.number);
     }
 
     /// The place of the shared producer of `slot`.
@@ -108,8 +131,8 @@ impl Pool {
 
     /// Listens to what idle producers have to tell, for a moment each. Blocks.
     pub(super) fn hear(&self) {
-        for producer in &self.own.lock().idle {
-            producer.poll(HEAR);
+        for own in &self.own.lock().idle {
+            own.producer.poll(HEAR);
         }
         for slot in &self.slots {
             if let Ok(slot) = slot.try_lock()

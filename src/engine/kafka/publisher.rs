@@ -80,7 +80,7 @@ impl Publisher {
         let room = self.room_for(records.body().len()).await?;
         let alone = topic.takes_small_batches_alone();
         let _alone = if alone { Some(partition.alone.lock().await) } else { None };
-        let (ticket, landing) = Ticket::holding(records.count(), Some(room));
+        let (ticket, landing) = Ticket::holding(records.count(), partition.tail(), Some(room));
         let ticket = Arc::new(ticket);
         {
             let producer = Arc::clone(&self.producer.read());
@@ -152,7 +152,7 @@ pub(super) async fn discard(producer: impl Send + 'static) {
 impl Fall {
     /// Nobody told what became of the records.
     pub(super) const UNHEARD: Fall =
-        Fall { code: rdkafka::types::RDKafkaErrorCode::Fail, some_landed: true };
+        Fall { code: rdkafka::types::RDKafkaErrorCode::Fail, some_landed: true, some_taken: true };
 
     /// As the caller is told.
     pub(super) fn told(self, topic: Option<&crate::domain::TopicName>) -> EngineError {

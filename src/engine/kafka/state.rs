@@ -3,7 +3,8 @@
 
 use super::{
     client::{Clients, Consumer},
-    notes::{Changed, Notes},
+    notes::{Changed, Note, Notes},
+    transactions::Noted,
 };
 use crate::{domain::Offset, engine::EngineError, runtime};
 use parking_lot::{Mutex, RwLock};
@@ -94,6 +95,11 @@ impl StateTopic {
             Some(Changed::Other) => {}
             None => tracing::debug!(key = ?key.first(), "a note that this version does not know"),
         }
+    }
+
+    /// Notes, to be written behind all that was read.
+    pub(super) fn noted(&self, notes: Vec<Note>) -> Noted {
+        Noted { raw: self.raw.clone(), least: self.read_to(), notes }
     }
 
     /// What the notes say.

@@ -25,6 +25,8 @@ pub(super) struct Fall {
     pub code: Code,
     /// Whether others may be in the log.
     pub some_landed: bool,
+    /// Whether the library had taken any of those that did not get there.
+    pub some_taken: bool,
 }
 
 /// Counts the reports of a part's records.
@@ -32,8 +34,11 @@ pub(super) struct Ticket(Mutex<State>);
 
 struct State {
     left: u32,
+    /// No record that is written now has an offset before this.
+    least: Offset,
     offsets: Vec<i64>,
     failed: Option<Code>,
+    some_taken: bool,
     answer: Option<oneshot::Sender<Landing>>,
     /// Of the bound on what waits: given back with the last report, whether
     /// anybody still waits for the answer or not.
@@ -41,25 +46,27 @@ struct State {
 }
 
 impl Ticket {
-    /// For `count` records.
-    pub(super) fn new(count: u32) -> (Ticket, oneshot::Receiver<Landing>) {
-        Ticket::holding(count, None)
+    /// For `count` records of a partition that reaches to `least` at least.
+    pub(super) fn new(count: u32, least: Offset) -> (Ticket, oneshot::Receiver<Landing>) {
+        Ticket::holding(count, least, None)
     }
 
-    /// For `count` records, which have this room until they are reported.
+    /// As [`Ticket::new`], for records that have this room until they are
+    /// reported.
     pub(super) fn holding(
         count: u32,
+        least: Offset,
         room: Option<OwnedSemaphorePermit>,
     ) -> (Ticket, oneshot::Receiver<Landing>) {
         let (answer, landing) = oneshot::channel();
         let answer = Some(answer);
         let offsets = Vec::with_capacity(count as usize);
-        let state = State { left: count, offsets, failed: None, answer, room };
+        let (failed, some_taken) = (None, false);
+        let state = State { left: count, least, offsets, failed, some_taken, answer, room };
         (Ticket(Mutex::new(state)), landing)
     }
 
-    /// One record is in the log. A negative offset says that it is, and not
-    /// where: what was taken for lost and sent again had been written already.
+    /// One record is in the log.
     pub(super) fn landed(&self, offset: i64) {
         let mut state = self.0.lock();
         state.offsets.push(offset);
@@ -68,21 +75,26 @@ impl Ticket {
 
     /// One record is not.
     pub(super) fn failed(&self, code: Code) {
-        self.never_sent(1, code);
+        let mut state = self.0.lock();
+        state.some_taken = true;
+        state.fail(1, code);
     }
 
     /// So many records were not even handed over.
     pub(super) fn never_sent(&self, records: u32, code: Code) {
-        let mut state = self.0.lock();
-        let worse = state.failed.is_some_and(errors::had_no_effect) && !errors::had_no_effect(code);
-        if state.failed.is_none() || worse {
-            state.failed = Some(code);
-        }
-        state.count_down(records);
+        self.0.lock().fail(records, code);
     }
 }
 
 impl State {
+    fn fail(&mut self, records: u32, code: Code) {
+        let worse = self.failed.is_some_and(errors::had_no_effect) && !errors::had_no_effect(code);
+        if self.failed.is_none() || worse {
+            self.failed = Some(code);
+        }
+        self.count_down(records);
+    }
+
     fn count_down(&mut self, records: u32) {
         self.left = self.left.saturating_sub(records);
         if self.left == 0
@@ -97,13 +109,18 @@ impl State {
 
     fn landing(&mut self) -> Landing {
         if let Some(code) = self.failed {
-            return Err(Fall { code, some_landed: !self.offsets.is_empty() });
+            let (some_landed, some_taken) = (!self.offsets.is_empty(), self.some_taken);
+            return Err(Fall { code, some_landed, some_taken });
         }
         // The library keeps the order of a partition, so theirs is that of the
         // records.
         self.offsets.sort_unstable();
-        if self.offsets.first().is_some_and(|least| *least < 0) {
-            return Err(Fall { code: Code::DuplicateSequenceNumber, some_landed: true });
+        let known = |offset: &i64| u64::try_from(*offset).is_ok_and(|o| o >= self.least.0);
+        if !self.offsets.first().is_none_or(known) {
+            // A repeat of what had been written already, and the cluster does not
+            // know where any more: the library counts on from -1.
+            let code = Code::DuplicateSequenceNumber;
+            return Err(Fall { code, some_landed: true, some_taken: true });
         }
         let runs = self.offsets.chunk_by(|a, b| a + 1 == *b);
         let run = |run: &[i64]| Run {
@@ -119,7 +136,11 @@ mod tests {
     use super::*;
 
     fn told(count: u32, reports: &[Result<i64, Code>]) -> Option<Landing> {
-        let (ticket, mut landing) = Ticket::new(count);
+        told_from(Offset::ZERO, count, reports)
+    }
+
+    fn told_from(least: Offset, count: u32, reports: &[Result<i64, Code>]) -> Option<Landing> {
+        let (ticket, mut landing) = Ticket::new(count, least);
         for report in reports {
             match report {
                 Ok(offset) => ticket.landed(*offset),
@@ -141,7 +162,9 @@ mod tests {
 
     #[test]
     fn the_fault_of_what_may_be_there_is_told_and_whether_anything_got_there() {
-        let fall = |some_landed| Some(Err(Fall { code: Code::MessageTimedOut, some_landed }));
+        let fall = |some_landed| {
+            Some(Err(Fall { code: Code::MessageTimedOut, some_landed, some_taken: true }))
+        };
         let (late, never) = (Err(Code::MessageTimedOut), Err(Code::QueueFull));
         assert_eq!(told(2, &[late, Err(Code::Fail)]), fall(false));
         assert_eq!(told(2, &[late, never]), fall(false));
@@ -151,16 +174,30 @@ mod tests {
 
     #[test]
     fn what_is_there_and_nobody_knows_where_is_told_as_unknown() {
-        let fall = Fall { code: Code::DuplicateSequenceNumber, some_landed: true };
-        assert_eq!(told(3, &[Ok(-1001), Ok(-1000), Ok(-999)]), Some(Err(fall)));
-        assert_eq!(told(2, &[Ok(-1), Ok(7)]), Some(Err(fall)));
+        let fall =
+            Fall { code: Code::DuplicateSequenceNumber, some_landed: true, some_taken: true };
+        assert_eq!(told(3, &[Ok(-1), Ok(0), Ok(1)]), Some(Err(fall)));
+        // The rest of such a batch, of which others had the first records.
+        let from = |reports: &[_]| told_from(Offset(7), reports.len() as u32, reports);
+        assert_eq!(from(&[Ok(0), Ok(1)]), Some(Err(fall)));
+        assert_eq!(from(&[Ok(6), Ok(7)]), Some(Err(fall)));
+        assert_eq!(from(&[Ok(7), Ok(8)]), Some(Ok(vec![run(7, 2)])));
+    }
+
+    #[test]
+    fn what_was_never_handed_over_is_told_from_what_was() {
+        let (ticket, mut landing) = Ticket::new(3, Offset::ZERO);
+        ticket.landed(4);
+        ticket.never_sent(2, Code::QueueFull);
+        let fall = Fall { code: Code::QueueFull, some_landed: true, some_taken: false };
+        assert_eq!(landing.try_recv().unwrap(), Err(fall));
     }
 
     #[test]
     fn room_is_held_until_the_last_report_though_nobody_waits() {
         let room = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
         let held = std::sync::Arc::clone(&room).try_acquire_owned().unwrap();
-        let (ticket, landing) = Ticket::holding(2, Some(held));
+        let (ticket, landing) = Ticket::holding(2, Offset::ZERO, Some(held));
         drop(landing);
         ticket.landed(1);
         assert_eq!(room.available_permits(), 0);

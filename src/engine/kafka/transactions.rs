@@ -48,7 +48,28 @@ pub(super) struct Work<'a> {
 /// Notes of one transaction, and the topic that takes them.
 pub(super) struct Noted {
     pub raw: String,
+    /// The topic reaches to here at least.
+    pub least: Offset,
     pub notes: Vec<Note>,
+}
+
+/// Why not all was written.
+struct Unwritten {
+    why: EngineError,
+    /// Whether the library may hold, or may have sent, what was not reported as
+    /// there.
+    some_taken: bool,
+}
+
+impl Unwritten {
+    /// All that was handed over is there.
+    fn all_there(why: EngineError) -> Unwritten {
+        Unwritten { why, some_taken: false }
+    }
+
+    fn not_reported(why: &str) -> Unwritten {
+        Unwritten { why: EngineError::Unavailable(why.to_owned()), some_taken: true }
+    }
 }
 
 /// Why a transaction was not done.
@@ -71,12 +92,8 @@ pub(super) enum Undone {
 impl Undone {
     /// Whether the same may go better at once.
     pub(super) fn is_scattered(&self) -> bool {
-        matches!(self, Undone::Aborted(error) if is_scattered(error))
+        matches!(self, Undone::Aborted(EngineError::Unavailable(told)) if told == SCATTERED)
     }
-}
-
-fn is_scattered(error: &EngineError) -> bool {
-    matches!(error, EngineError::Unavailable(told) if told == SCATTERED)
 }
 
 /// Whether the producer that did this can run another transaction.
@@ -98,10 +115,9 @@ pub(super) fn run(
     let written = write(producer, work, note, deadline, topic);
     let (bases, noted) = match written {
         Ok(written) => written,
-        Err(error) => {
-            let all_reported = is_scattered(&error);
-            return Err(match abort(producer, error, deadline) {
-                Undone::Spent(error) if all_reported => Undone::Aborted(error),
+        Err(Unwritten { why, some_taken }) => {
+            return Err(match abort(producer, why, deadline) {
+                Undone::Spent(why) if !some_taken => Undone::Aborted(why),
                 undone => undone,
             });
         }
@@ -116,38 +132,71 @@ fn write(
     note: impl FnOnce(&[Offset]) -> Option<Noted>,
     deadline: Instant,
     topic: Option<&TopicName>,
-) -> Result<(Vec<Offset>, Option<Offset>), EngineError> {
-    let mut landings = vec![];
-    for (id, records) in work.iter().flat_map(|work| work.parts) {
-        let Some(work) = work else { break };
-        let (ticket, landing) = Ticket::new(records.count());
-        let ticket = Arc::new(ticket);
-        records::send(producer, &work.topic.raw, *id, records, work.appended, &ticket)?;
-        landings.push(landing);
-    }
-    // All are waited for before anything is undone.
-    let mut placed = Vec::with_capacity(landings.len());
-    for landing in landings {
-        placed.push(wait(producer, landing, deadline, topic)?);
-    }
-    let mut bases = Vec::with_capacity(placed.len());
-    for runs in placed {
+) -> Result<(Vec<Offset>, Option<Offset>), Unwritten> {
+    let landings = match work {
+        Some(work) => hand_over(producer, work)?,
+        None => vec![],
+    };
+    let mut bases = Vec::with_capacity(landings.len());
+    for runs in all_placed(producer, landings, deadline, topic)? {
         match runs.as_slice() {
             [run] => bases.push(run.base),
-            _ => return Err(EngineError::Unavailable(SCATTERED.to_owned())),
+            _ => {
+                let why = EngineError::Unavailable(SCATTERED.to_owned());
+                return Err(Unwritten::all_there(why));
+            }
         }
     }
     let Some(noted) = note(&bases) else { return Ok((bases, None)) };
     let landing = send_notes(producer, &noted);
-    let runs = wait(producer, landing, deadline, topic)?;
-    let end = runs.last().map(|run| run.base.plus(run.count.into()));
+    let placed = all_placed(producer, vec![landing], deadline, topic)?;
+    let end = placed.iter().flatten().last().map(|run| run.base.plus(run.count.into()));
     Ok((bases, end))
+}
+
+fn hand_over(
+    producer: &Producer,
+    work: &Work<'_>,
+) -> Result<Vec<oneshot::Receiver<Landing>>, Unwritten> {
+    let mut landings = Vec::with_capacity(work.parts.len());
+    for (id, records) in work.parts {
+        let least = work.topic.partitions.get(id.index()).map_or(Offset::ZERO, |p| p.tail());
+        let (ticket, landing) = Ticket::new(records.count(), least);
+        let ticket = Arc::new(ticket);
+        let sent = records::send(producer, &work.topic.raw, *id, records, work.appended, &ticket);
+        sent.map_err(|why| Unwritten { why, some_taken: !landings.is_empty() })?;
+        landings.push(landing);
+    }
+    Ok(landings)
+}
+
+/// Where everything is. All reports are waited for before anything is undone.
+fn all_placed(
+    producer: &Producer,
+    landings: Vec<oneshot::Receiver<Landing>>,
+    deadline: Instant,
+    topic: Option<&TopicName>,
+) -> Result<Vec<Vec<Run>>, Unwritten> {
+    let mut placed = Vec::with_capacity(landings.len());
+    let mut unwritten: Option<Unwritten> = None;
+    for landing in landings {
+        match wait(producer, landing, deadline)? {
+            Ok(runs) => placed.push(runs),
+            Err(fall) => {
+                let why = errors::of_code(fall.code, topic, When::Before);
+                let before = unwritten.take().unwrap_or(Unwritten::all_there(why));
+                let some_taken = before.some_taken || fall.some_taken;
+                unwritten = Some(Unwritten { some_taken, ..before });
+            }
+        }
+    }
+    unwritten.map_or(Ok(placed), Err)
 }
 
 /// Hands notes over, next to each other.
 pub(super) fn send_notes(producer: &Producer, noted: &Noted) -> oneshot::Receiver<Landing> {
     let count = u32::try_from(noted.notes.len()).unwrap_or(u32::MAX);
-    let (ticket, landing) = Ticket::new(count);
+    let (ticket, landing) = Ticket::new(count, noted.least);
     let ticket = Arc::new(ticket);
     for (sent, note) in (0u32..).zip(&noted.notes) {
         let mut record = BaseRecord::with_opaque_to(&noted.raw, Arc::clone(&ticket))
@@ -169,18 +218,15 @@ fn wait(
     producer: &Producer,
     mut landing: oneshot::Receiver<Landing>,
     deadline: Instant,
-    topic: Option<&TopicName>,
-) -> Result<Vec<Run>, EngineError> {
+) -> Result<Landing, Unwritten> {
     loop {
         match landing.try_recv() {
-            Ok(landing) => {
-                return landing.map_err(|f| errors::of_code(f.code, topic, When::Before));
-            }
+            Ok(landing) => return Ok(landing),
             Err(TryRecvError::Closed) => {
-                return Err(EngineError::Unavailable("no report of what was sent".to_owned()));
+                return Err(Unwritten::not_reported("no report of what was sent"));
             }
             Err(TryRecvError::Empty) if Instant::now() >= deadline => {
-                return Err(EngineError::Unavailable("the cluster did not take it in time".into()));
+                return Err(Unwritten::not_reported("the cluster did not take it in time"));
             }
             Err(TryRecvError::Empty) => producer.poll(POLL),
         }

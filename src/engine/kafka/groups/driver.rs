@@ -59,9 +59,7 @@ pub(super) async fn drive(groups: Arc<Groups>, member: Arc<Member>) {
             () = driver.member.wake.notified() => {}
             () = tokio::time::sleep_until(next) => {}
         }
-        if driver.member.expires() <= Instant::now() {
-            driver.member.end(Gone::Expired);
-        }
+        driver.member.expire();
         driver.look_up().await;
     }
     driver.finish().await;

@@ -254,6 +254,17 @@ impl Member {
         self.state.lock().joined()
     }
 
+    /// It is none any more if it has been silent for too long.
+    pub(super) fn expire(&self) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        if state.gone.is_none() && state.expires(now) <= now {
+            state.gone = Some(Gone::Expired);
+            drop(state);
+            self.tell();
+        }
+    }
+
     /// It is served elsewhere, unless somebody has joined as it here since
     /// `joined`.
     pub(super) fn move_away(&self, joined: u64) {
